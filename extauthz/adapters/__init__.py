@@ -1,0 +1,1 @@
+"""Shells around the service: transports, stores, HTTP, telemetry. Each knows one third-party family and no rule."""

@@ -1,0 +1,30 @@
+"""Who a verified token speaks for: what is kept of the claims, and nothing else."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """The identity that policy, upstream headers and the audit line see. Empty strings where the token says nothing."""
+
+    issuer: str
+    subject: str
+    organization: str
+    name: str
+    client_id: str
+    scopes: frozenset[str]
+    roles: frozenset[str]
+    groups: frozenset[str]
+    machine: bool
+    """True for a token that a client got for itself (client credentials)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedToken:
+    """A token that passed every check: who it is for, and until when (Unix seconds, as in the token, without leeway)."""
+
+    principal: Principal
+    issued_at: int
+    expires_at: int
+    token_id: str
+    """`jti`; empty when absent."""
