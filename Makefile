@@ -32,7 +32,7 @@ test-long: $(STAMP)  ## long forms: fuzzing, large differential runs, soak
 lint: $(STAMP)  ## ruff, import contracts, spelling
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
-	@$(BIN)/lint-imports --config .importlinter
+	@$(BIN)/lint-imports
 	@$(BIN)/codespell extauthz docs README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md
 
 types: $(STAMP)  ## mypy strict and pyright

@@ -1,1 +1,1 @@
-"""From files and environment to values: the policy file, process settings, and the proxy configuration made from them."""
+"""From files and environment to values: policy file, process settings, and the proxy configuration made of them."""

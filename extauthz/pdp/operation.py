@@ -70,6 +70,8 @@ class Operation:
     known: bool = True
     baseline: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    arguments_exact: bool = True
+    """False: the proxy may have replaced bytes in them (`BodyForm.TEXT`); a condition that reads them is unknown."""
     request_id: RequestId = None
     session_id: str = field(default="", repr=False)
 

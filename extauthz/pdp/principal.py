@@ -21,7 +21,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedToken:
-    """A token that passed every check: who it is for, and until when (Unix seconds, as in the token, without leeway)."""
+    """A token that passed every check: who it is for, and until when (Unix seconds as in the token, no leeway)."""
 
     principal: Principal
     issued_at: int

@@ -1,0 +1,159 @@
+"""Drives the check procedure from plain threads: a warm check runs through, another waits here for what it lacks.
+
+A thread that waits cannot decide anything else, so only so many may wait at once; beyond that a check that lacks
+something is told at once that it cannot be had (503), and warm checks go on as if nothing were the matter.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as WaitedTooLong
+from typing import Final
+
+from extauthz.adapters.io_loop import IoLoop
+from extauthz.pdp.reason import Outcome, Reason
+from extauthz.service.call import Call
+from extauthz.service.checked import Checked
+from extauthz.service.codec import encode_internal_error
+from extauthz.service.details import CheckDetails, Wait
+from extauthz.service.live import Live, Surroundings
+from extauthz.service.needs import (
+    Answer,
+    Introspected,
+    KeysUnavailable,
+    Need,
+    NeedBinding,
+    NeedIntrospection,
+    NeedKeys,
+    NeedStored,
+    Supplied,
+    Write,
+)
+from extauthz.service.ports import Observer
+from extauthz.service.procedure import Steps, check
+from extauthz.service.supply import Supplier, wait_of
+
+MAX_WAIT_S: Final = 10.0
+"""For a call without a deadline of its own: longer than any proxy should wait."""
+MAX_PENDING_WRITES: Final = 1_000
+"""Entries on their way to the shared store; more are dropped, which costs the other processes only time."""
+
+_log = logging.getLogger("extauthz.check")
+
+
+class BlockingShell:
+    """Answers checks from any number of threads. `answer` never raises and never returns an allow by accident."""
+
+    def __init__(
+        self,
+        *,
+        live: Live,
+        around: Surroundings,
+        supplier: Supplier,
+        loop: IoLoop,
+        observer: Observer,
+        clock_ns: Callable[[], int],
+        waiting_seats: int,
+    ) -> None:
+        """`waiting_seats`: how many threads may wait at once; keep it below the number of threads."""
+        self._live = live
+        self._around = around
+        self._supplier = supplier
+        self._loop = loop
+        self._observer = observer
+        self._clock_ns = clock_ns
+        self._seats = threading.BoundedSemaphore(waiting_seats)
+        self._pending_writes = threading.BoundedSemaphore(MAX_PENDING_WRITES)
+
+    @property
+    def live(self) -> Live:
+        """The policy in force."""
+        return self._live
+
+    def replace_policy(self, live: Live) -> None:
+        """Put another policy in force: checks under way finish by the old one."""
+        self._live = live
+
+    def answer(self, data: bytes, call: Call) -> bytes:
+        """`CheckRequest` bytes in, `CheckResponse` bytes out."""
+        waits: list[Wait] = []
+        try:
+            steps = check(data, call, self._live, self._around)
+            checked = self._finish(steps, call, waits)
+            self._observer.checked(checked.details(call, self._clock_ns(), tuple(waits)))
+            for write in checked.writes:
+                self._write(write)
+        except Exception as error:  # noqa: BLE001 - the outermost handler: whatever happened, the answer is a refusal
+            return self._failed(error, call)
+        return checked.response
+
+    def _finish(self, steps: Steps, call: Call, waits: list[Wait]) -> Checked:
+        try:
+            need = next(steps)
+            while True:
+                answer, now_ns = self._obtain(need, call, waits)
+                need = steps.send(Supplied(answer=answer, now=now_ns / 1e9))
+        except StopIteration as finished:
+            checked: Checked = finished.value
+            return checked
+
+    def _obtain(self, need: Need, call: Call, waits: list[Wait]) -> tuple[Answer, int]:
+        started_ns = self._clock_ns()
+        if not self._seats.acquire(blocking=False):
+            return _nothing(need, "too many checks are waiting already"), started_ns
+        try:
+            left_s = MAX_WAIT_S if call.deadline is None else call.deadline - started_ns / 1e9
+            work = self._loop.submit(self._supplier.supply(need))
+            try:
+                answer = work.result(max(0.0, min(left_s, MAX_WAIT_S)))
+            except WaitedTooLong:
+                work.cancel()
+                answer = _nothing(need, "waited for too long")
+        finally:
+            self._seats.release()
+        ended_ns = self._clock_ns()
+        waits.append(wait_of(need, answer, started_ns, ended_ns))
+        return answer, ended_ns
+
+    def _write(self, write: Write) -> None:
+        if self._pending_writes.acquire(blocking=False):
+            done = self._loop.submit(self._supplier.write(write))
+            done.add_done_callback(lambda _: self._pending_writes.release())
+
+    def _failed(self, error: Exception, call: Call) -> bytes:
+        """Refuse. Only the kind and the place of the fault are told: its message could hold what the client sent."""
+        decision_id = self._around.new_id()
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "?"
+        detail = f"{type(error).__name__} at {place}"
+        _log.error("check %s failed: %s; please report this", decision_id, detail)
+        try:
+            self._observer.checked(
+                CheckDetails(
+                    decision_id=decision_id,
+                    outcome=Outcome.INDETERMINATE,
+                    reason=Reason.INTERNAL_ERROR,
+                    detail=detail,
+                    status=503,
+                    traceparent=call.traceparent,
+                    tracestate=call.tracestate,
+                    started_ns=call.now_ns,
+                    ended_ns=self._clock_ns(),
+                )
+            )
+        except Exception:  # noqa: BLE001 - telling observers is not worth more than the refusal itself
+            _log.error("check %s: observers could not be told", decision_id)
+        return encode_internal_error(decision_id)
+
+
+def _nothing(need: Need, why: str) -> Answer:
+    """The answer when nothing could be obtained."""
+    match need:
+        case NeedKeys():
+            return KeysUnavailable(why)
+        case NeedIntrospection():
+            return Introspected.UNAVAILABLE
+        case NeedStored() | NeedBinding():
+            return None

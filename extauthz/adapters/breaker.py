@@ -1,0 +1,61 @@
+"""A circuit breaker: stops asking a neighbour that does not answer, and notices when it does again."""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+TRIP_AT: Final = 5.0
+"""Opens when failures reach this: at once after five in a row …"""
+SUCCESS_CREDIT: Final = 0.25
+"""… or gradually when more than one operation in five fails, since a success makes up for a quarter of a failure."""
+
+
+class Breaker:
+    """Closed: everything passes. Open: nothing does, until `open_s` has passed. Then one attempt passes as a probe.
+
+    A probe that succeeds closes the breaker, one that fails opens it again, and one that never reports (its caller was
+    cancelled) is followed by another after `open_s`. Failures less than `burst_s` apart count once: one hiccup of our
+    own process fails everything that is under way. `clock` gives monotonic seconds. Not thread-safe: one event loop.
+    """
+
+    __slots__ = ("_burst_s", "_clock", "_failed_at", "_failures", "_open_s", "_probe_at")
+
+    def __init__(self, *, open_s: float, clock: Callable[[], float], burst_s: float = 0.0) -> None:
+        self._open_s = open_s
+        self._clock = clock
+        self._burst_s = burst_s
+        self._failures = 0.0
+        self._failed_at = -math.inf
+        self._probe_at: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the neighbour is believed to be down."""
+        return self._probe_at is not None
+
+    def allows(self) -> bool:
+        """Whether to attempt now. Says yes to one probe per `open_s` while open; report how the attempt went."""
+        if self._probe_at is None:
+            return True
+        now = self._clock()
+        if now < self._probe_at:
+            return False
+        self._probe_at = now + self._open_s
+        return True
+
+    def succeeded(self) -> None:
+        """An attempt was answered."""
+        if self._probe_at is not None:
+            self._probe_at = None
+            self._failures = 0.0
+        else:
+            self._failures = max(0.0, self._failures - SUCCESS_CREDIT)
+
+    def failed(self) -> None:
+        """An attempt was not answered."""
+        now = self._clock()
+        if now - self._failed_at >= self._burst_s:
+            self._failed_at = now
+            self._failures += 1
+        if self._probe_at is not None or self._failures >= TRIP_AT:
+            self._probe_at = now + self._open_s

@@ -1,0 +1,106 @@
+"""The policy file: from text to a checked and compiled `Policy`, or to every fault in it.
+
+Steps, each going on where the one before found faults: read the YAML; check the shape; check what values mean
+(URLs, names that refer to others, scopes, rules, conditions, secrets); build.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from extauthz.config.fault import Complaint, Fault, PolicyFaults, Position, Report, in_file_order
+from extauthz.config.policy_build import Secrets, SecretSource, build_policy
+from extauthz.config.shape_check import check_shape
+from extauthz.config.yaml_source import read_yaml
+from extauthz.pdp.policy import Policy
+
+# Bytes. A ConfigMap holds 1 MiB.
+MAX_FILE_BYTES: Final = 1_048_576
+
+_BEGINNING: Final = Position(1, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """All that can be said about a policy file: the policy or its faults, and advice (in file order)."""
+
+    policy: Policy | PolicyFaults
+    advice: tuple[Fault, ...] = ()
+
+
+def load_policy(
+    path: str | Path, *, env: Mapping[str, str] | None = None, with_secrets: bool = True
+) -> Policy | PolicyFaults:
+    """Read a policy file. Never raises for what is in the file, nor for a file that cannot be read.
+
+    Without secrets (`render`, `explain`, reviews) the files and variables that the policy names need not exist.
+    """
+    return review_file(path, env=env, with_secrets=with_secrets).policy
+
+
+def review_file(path: str | Path, *, env: Mapping[str, str] | None = None, with_secrets: bool = True) -> Review:
+    """As `load_policy`, with advice."""
+    file = Path(path)
+    source = SecretSource(env=os.environ if env is None else env, folder=file.parent) if with_secrets else None
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a file name"
+        return _unreadable(str(path), Complaint(f"the policy file cannot be read: {why}", "name a file that exists"))
+    return review_bytes(content, str(path), source)
+
+
+def review_bytes(content: bytes, source: str, secrets: Secrets = None) -> Review:
+    """As `review_text`, from the bytes of a file."""
+    if len(content) > MAX_FILE_BYTES:
+        complaint = Complaint(f"the policy is larger than {MAX_FILE_BYTES} bytes", "use patterns, or split it")
+        return _unreadable(source, complaint)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode()
+        place = Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        return _unreadable(source, Complaint("the policy is not UTF-8 text", "save the file as UTF-8"), place)
+    return review_text(text, source, secrets)
+
+
+def parse_policy(text: str, source: str = "policy", secrets: Secrets = None) -> Policy | PolicyFaults:
+    """A policy from its text; `source` is the file's name in messages. Raises nothing, whatever the text."""
+    return review_text(text, source, secrets).policy
+
+
+def review_text(text: str, source: str, secrets: Secrets = None) -> Review:
+    """As `parse_policy`, with advice."""
+    if len(text) > MAX_FILE_BYTES:
+        complaint = Complaint(f"the policy is larger than {MAX_FILE_BYTES} bytes", "use patterns, or split it")
+        return _unreadable(source, complaint)
+    reading = read_yaml(text)
+    told = [_fault(source, position, complaint) for position, complaint in reading.complaints]
+    document = reading.document
+    if document is None:
+        return Review(policy=PolicyFaults(in_file_order(told)))
+    report = Report(source, document, faults=told, broken=set(document.faulty_paths()))
+    shape = check_shape(document.plain(), report)
+    policy = None if shape is None else build_policy(shape, document, report, secrets)
+    advice = in_file_order(report.advice)
+    if report.faults or policy is None:
+        return Review(policy=PolicyFaults(in_file_order(report.faults)), advice=advice)
+    return Review(policy=policy, advice=advice)
+
+
+def _fault(source: str, position: Position, complaint: Complaint) -> Fault:
+    return Fault(
+        file=source,
+        line=position.line,
+        column=position.column,
+        path="",
+        message=complaint.message,
+        mend=complaint.mend,
+    )
+
+
+def _unreadable(source: str, complaint: Complaint, position: Position = _BEGINNING) -> Review:
+    return Review(policy=PolicyFaults((_fault(source, position, complaint),)))

@@ -1,0 +1,190 @@
+"""MCP's headers against the message: whatever a server routes by, it must carry out the operation judged here.
+
+Servers differ in what they believe. The Python SDK chooses the era by the `MCP-Protocol-Version` header alone, the
+TypeScript SDK by `_meta` first, servers of the initialize-based eras look at neither and run the body. So any header
+that is there must agree with the body in every era, the two places of the version must agree with each other, and
+what the modern era requires must be there (MCP 2026-07-28, Streamable HTTP, Server Validation).
+"""
+
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Mapping
+from re import compile as compile_pattern
+from typing import Final
+
+from extauthz.pdp.mcp.message import JsonObject, Message
+from extauthz.pdp.mcp.methods import LEGACY_REVISIONS
+from extauthz.pdp.mcp.names import VERSION_MEMBER
+from extauthz.pdp.operation import Era, MessageKind, Target
+from extauthz.pdp.strict_json import JsonValue
+
+VERSION_HEADER: Final = "mcp-protocol-version"
+METHOD_HEADER: Final = "mcp-method"
+NAME_HEADER: Final = "mcp-name"
+SESSION_HEADER: Final = "mcp-session-id"
+PARAM_PREFIX: Final = "mcp-param-"
+
+# Characters of a header value that may have to be decoded: a URI of the largest size, in base64 and its markers.
+MAX_ENCODED_LENGTH: Final = 12_000
+# `Mcp-Param-*` headers of one request: one for each annotated property of a tool.
+MAX_PARAM_HEADERS: Final = 64
+
+# A version this service does not know may be a later one: it is held to the rules of the modern era, and the server
+# answers what it supports. Commas, as of joined repeats, are in none.
+_VERSION: Final = compile_pattern(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}")
+# MCP 2025-11-25, Session Management: visible ASCII. A comma would be a repeated header.
+_SESSION_ID: Final = compile_pattern(r"[\x21-\x2b\x2d-\x7e]{1,1024}")
+_FIELD_VALUE: Final = compile_pattern(r"[\t\x20-\x7e]*")
+_NUMBER: Final = compile_pattern(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
+_SENTINEL_START: Final = "=?base64?"
+_SENTINEL_END: Final = "?="
+_WHITESPACE: Final = " \t"
+
+# Read here or in `body`. Gateways of the CGI kind take `_` in a header's name for `-`.
+_READ: Final = frozenset(
+    (
+        VERSION_HEADER,
+        METHOD_HEADER,
+        NAME_HEADER,
+        SESSION_HEADER,
+        "content-type",
+        "content-encoding",
+        "content-length",
+        "transfer-encoding",
+    )
+)
+
+
+def spelling_fault(headers: Mapping[str, str]) -> str:
+    """Why the names of the headers could be read differently, as a sentence; empty when they could not."""
+    if not _any_name_has("_", headers):
+        return ""
+    for name in headers:
+        if "_" in name and (plain := name.replace("_", "-")) in _READ:
+            return f"the header {plain} comes with an underscore in its name: send it as {plain}"
+    return ""
+
+
+def _any_name_has(part: str, headers: Mapping[str, str]) -> bool:
+    # One search in one string: several times faster than a loop, and this is asked of every request.
+    return part in "\n".join(headers)
+
+
+def read_session_id(headers: Mapping[str, str]) -> str | None:
+    """`Mcp-Session-Id`, empty when absent; None when it is not one session id."""
+    session_id = headers.get(SESSION_HEADER)
+    if session_id is None:
+        return ""
+    return session_id if _SESSION_ID.fullmatch(session_id) else None
+
+
+def read_version(headers: Mapping[str, str]) -> str | None:
+    """`MCP-Protocol-Version`, empty when absent; None when it is not one version."""
+    version = headers.get(VERSION_HEADER)
+    if version is None:
+        return ""
+    version = version.strip(_WHITESPACE)
+    return version if _VERSION.fullmatch(version) else None
+
+
+def read_era(version: str, message: Message | None) -> Era | str:
+    """The era that every server takes the message to be of, or why they would not agree (a sentence).
+
+    `version` is that of the header, empty when absent; `message` is None for GET and DELETE.
+    """
+    claim: JsonValue = None
+    if message is not None and message.params and VERSION_MEMBER in (meta := message.meta):
+        claim = meta[VERSION_MEMBER]
+        if claim != version:
+            return "MCP-Protocol-Version and the version in params._meta are not the same: send the same in both"
+        if version in LEGACY_REVISIONS:
+            return f"params._meta names {version}, which has no version there: leave it out"
+        return Era.MODERN
+    if not version or version in LEGACY_REVISIONS:
+        return Era.LEGACY
+    if message is not None and message.method == "initialize":
+        return f"initialize comes with MCP-Protocol-Version {version}, which has none: leave the header out"
+    return Era.MODERN
+
+
+def agreement_fault(headers: Mapping[str, str], message: Message, era: Era, targets: tuple[Target, ...]) -> str:
+    """What the MCP headers say otherwise than the message, as a sentence; empty when nothing."""
+    method = headers.get(METHOD_HEADER)
+    required = era is Era.MODERN and message.kind is MessageKind.REQUEST
+    if method is None:
+        if required:
+            return "Mcp-Method is absent: this revision requires it"
+    elif message.kind is MessageKind.RESPONSE or method.strip(_WHITESPACE) != message.method:
+        return "Mcp-Method is not the method of the message: send the same"
+    name = headers.get(NAME_HEADER)
+    if name is None:
+        if required and targets and message.row is not None and message.row.mirrored:
+            return "Mcp-Name is absent: this revision requires it for this method"
+    elif not _names(name, message, targets):
+        return "Mcp-Name is not the name in the message: send the same"
+    if message.method == "tools/call" and _any_name_has(PARAM_PREFIX, headers):
+        return _param_fault(headers, message.params.get("arguments"))
+    return ""
+
+
+def _names(header: str, message: Message, targets: tuple[Target, ...]) -> bool:
+    name = decode_value(header)
+    if message.row is None:
+        # Which member an unknown method mirrors is unknown: it must at least be one of those that methods do mirror.
+        return name is not None and name in (message.params.get(member) for member in ("name", "uri", "taskId"))
+    return len(targets) == 1 and name == targets[0].name
+
+
+def decode_value(header: str) -> str | None:
+    """The value of an `Mcp-Name` or `Mcp-Param-*` header; None when it is malformed.
+
+    MCP 2026-07-28, Streamable HTTP, Value Encoding: plain, or `=?base64?…?=` around canonical base64 of UTF-8.
+    """
+    value = header.strip(_WHITESPACE)
+    if len(value) > MAX_ENCODED_LENGTH or not _FIELD_VALUE.fullmatch(value):
+        return None
+    if not (value.startswith(_SENTINEL_START) and value.endswith(_SENTINEL_END)):
+        return value
+    encoded = value[len(_SENTINEL_START) : -len(_SENTINEL_END)]
+    if len(value) < len(_SENTINEL_START) + len(_SENTINEL_END):
+        return None
+    try:
+        decoded = b64decode(encoded, validate=True)
+        return decoded.decode() if b64encode(decoded).decode() == encoded else None
+    except (Base64Error, UnicodeDecodeError):
+        return None
+
+
+def _param_fault(headers: Mapping[str, str], arguments: JsonValue) -> str:
+    """Which argument a header mirrors stands in the tool's schema; here it must at least mirror one of them."""
+    mirrors = [(name, value) for name, value in headers.items() if name.startswith(PARAM_PREFIX)]
+    if not mirrors:
+        return ""
+    if len(mirrors) > MAX_PARAM_HEADERS:
+        return f"more than {MAX_PARAM_HEADERS} Mcp-Param headers: send fewer"
+    texts, numbers = _scalars(arguments if isinstance(arguments, dict) else {})
+    for name, header in mirrors:
+        value = decode_value(header)
+        if value is None:
+            return f"the header {name[:64]} is malformed: encode it as MCP says"
+        if value not in texts and not (_NUMBER.fullmatch(value) and float(value) in numbers):
+            return f"the header {name[:64]} is not the value of any argument: send the same as in the message"
+    return ""
+
+
+def _scalars(arguments: JsonObject) -> tuple[set[str], set[float]]:
+    """The values that a header can mirror: strings, integers and booleans reached through objects only."""
+    texts: set[str] = set()
+    numbers: set[float] = set()
+    pending = [arguments]
+    while pending:
+        for value in pending.pop().values():
+            if isinstance(value, str):
+                texts.add(value)
+            elif isinstance(value, bool):
+                texts.add("true" if value else "false")
+            elif isinstance(value, int | float):
+                numbers.add(float(value))
+            elif isinstance(value, dict):
+                pending.append(value)
+    return texts, numbers

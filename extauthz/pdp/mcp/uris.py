@@ -1,0 +1,87 @@
+"""Resource URIs: taken as they are, and only in the form in which URL parsers leave them.
+
+MCP gives no normalisation for `uri` (schema: `format: uri`), so patterns of a policy compare with the text itself.
+But servers built on the official SDKs do normalise before they look a resource up: the TypeScript SDK through
+`new URL(uri)` (WHATWG URL), the Python SDK 1.x through pydantic's `AnyUrl` (the same algorithm). They would read
+`file:///public/../secret` as `file:///secret`, `SECRET://x` as `secret://x`. A URI that such a parser rewrites is
+therefore not one that all servers read alike, and is refused.
+"""
+
+from re import compile as compile_pattern
+from typing import Final
+
+# RFC 3986 §2: all that a URI is made of. Anything else is dropped, encoded or refused, depending on the parser.
+_URI: Final = compile_pattern(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+# RFC 6570 §2: a URI template has braces besides.
+_TEMPLATE: Final = compile_pattern(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%{}]+")
+# An escape that is none, or of a control, a letter, a digit or a dot: no encoder writes these (RFC 3986 §2.3), and
+# parsers differ in whether they undo them.
+_BAD_ESCAPE: Final = compile_pattern(
+    r"%(?![0-9A-Fa-f]{2})|%(?:[01][0-9A-Fa-f]|2[Ee]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|7[Ff])"
+)
+_SLASH_ESCAPE: Final = compile_pattern(r"%(?:2[Ff]|5[Cc])")
+_DOT_SEGMENT: Final = compile_pattern(r"(?:^|[/:])\.\.?(?:/|$)")
+_SCHEME: Final = compile_pattern(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+_AUTHORITY: Final = compile_pattern(
+    r"(?:[A-Za-z0-9\-._~!$&'()*+,%]+(?::[A-Za-z0-9\-._~!$&'()*+,%]+)?@)?"
+    r"([A-Za-z0-9\-._~!$&'()*+,;=%]*)"
+    r"(?::(0|[1-9][0-9]{0,4}))?"
+)
+_DOMAIN: Final = compile_pattern(r"[a-z0-9_\-]+(?:\.[a-z0-9_\-]+)*")
+_IPV4: Final = compile_pattern(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
+_NUMERIC_LABEL: Final = compile_pattern(r"[0-9]+|0x[0-9a-f]*")
+# WHATWG URL §3.1: the schemes whose URLs are rewritten most.
+_DEFAULT_PORTS: Final = {"ftp": "21", "http": "80", "https": "443", "ws": "80", "wss": "443", "file": ""}
+
+
+def uri_fault(uri: str, *, template: bool = False) -> str:
+    """Why servers would not read this URI alike, as a sentence; empty when they would.
+
+    `template` allows the braces of a URI template. A text without a scheme is no URI, but nothing that a parser could
+    rewrite either, and is taken as it is.
+    """
+    if not (_TEMPLATE if template else _URI).fullmatch(uri):
+        return "the URI has a character that no URI has: percent-encode it"
+    if "%" in uri and _BAD_ESCAPE.search(uri):
+        return "the URI has an escape that URL parsers differ about: write the character itself"
+    hierarchy = uri.partition("#")[0].partition("?")[0]
+    if _DOT_SEGMENT.search(_SLASH_ESCAPE.sub("/", hierarchy) if "%" in hierarchy else hierarchy):
+        return "the URI has a dot segment: write the path that it leads to"
+    scheme = _SCHEME.match(uri)
+    if scheme is None:
+        return ""
+    name, rest = scheme[1], uri[scheme.end() :]
+    if not name.islower():
+        return "the scheme of the URI is not in lower case: write it in lower case"
+    default_port = _DEFAULT_PORTS.get(name)
+    if not rest.startswith("//"):
+        return "" if default_port is None else f"a {name} URI begins with {name}://: write it so"
+    authority = rest[2:].partition("#")[0].partition("?")[0].partition("/")[0]
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None:
+        return "the authority of the URI is not in its plain form: write host, or host:port"
+    if default_port is None:
+        return ""
+    return _special_fault(name, parts[1], parts[2], default_port, rest[2 + len(authority) :])
+
+
+def _special_fault(scheme: str, host: str, port: str | None, default_port: str, after: str) -> str:
+    """The further rules for `http`, `https`, `ws`, `wss`, `ftp` and `file` (WHATWG URL §3.1, §3.5, §4.4)."""
+    if scheme == "file":
+        if port is not None or host == "localhost":
+            return "a file URI names no port and not localhost: write file:///path"
+    elif not host or port == default_port:
+        return "the URI names no host, or the scheme's own port: write host, or host:port"
+    if host and not _canonical_host(host):
+        return "the host of the URI is not in its canonical form: write a name in lower case, or four decimal numbers"
+    if not after.startswith("/"):
+        return "the URI has no path: end the authority with a slash"
+    if "'" in after.partition("#")[0].partition("?")[2]:
+        return "the query of the URI has an apostrophe: percent-encode it"
+    return ""
+
+
+def _canonical_host(host: str) -> bool:
+    if _NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]):
+        return _IPV4.fullmatch(host) is not None
+    return _DOMAIN.fullmatch(host) is not None

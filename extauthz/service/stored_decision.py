@@ -1,0 +1,47 @@
+"""A decision as it stands in the shared store: a signed statement that this very token was found genuine.
+
+What is stored holds no claim, scope or subject: only which way the decision went, why, and by which rule. Whoever
+reads it holds the token already, reads the claims from there, decides again by its own policy, and takes the entry
+only if it says the same. So the entry saves the signature check and the introspection, and can never change an answer.
+"""
+
+import json
+from typing import Final
+
+from extauthz.pdp.decision import Deny, Permit
+from extauthz.pdp.operation import Operation
+from extauthz.pdp.reason import Outcome, Reason
+from extauthz.service.sealed import framed_digest
+
+KIND: Final = "decision"
+
+
+def decision_key(revision: str, resource: str, token_digest: bytes, operation: Operation) -> str:
+    """The store's key: a digest over all that a memorable decision read, each part framed by its length."""
+    targets = (part for target in operation.targets for part in (target.kind, target.name))
+    return "decision:" + framed_digest(
+        revision, resource, token_digest, operation.kind, operation.era, operation.method, *targets
+    )
+
+
+def pack(decision: Permit | Deny, until: int) -> bytes:
+    """The statement: an explicit outcome, the reason, the rule's index (-1: the baseline, or none), its end of life."""
+    return json.dumps((*_statement(decision), until), separators=(",", ":")).encode()
+
+
+def vouched_until(payload: bytes, decision: Permit | Deny) -> int | None:
+    """Until when (Unix seconds) an authentic statement vouches; None when it does not say what we decided ourselves.
+
+    Whoever goes by the statement must forget no later: the ceiling on remembering counts from the signature check.
+    """
+    *statement, until = json.loads(payload)
+    return until if tuple(statement) == _statement(decision) else None
+
+
+def _statement(decision: Permit | Deny) -> tuple[str, str, int]:
+    index = -1 if decision.rule is None else decision.rule.index
+    match decision:
+        case Permit():
+            return (Outcome.ALLOW, Reason.ALLOWED, index)
+        case Deny():
+            return (Outcome.DENY, decision.reason, index)
