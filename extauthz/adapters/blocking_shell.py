@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as WaitedTooLong
-from typing import Final
+from typing import Final, Protocol
 
 from extauthz.adapters.io_loop import IoLoop
 from extauthz.pdp.reason import Outcome, Reason
@@ -41,6 +41,18 @@ MAX_PENDING_WRITES: Final = 1_000
 _log = logging.getLogger("extauthz.check")
 
 
+class Seats(Protocol):
+    """Room for threads that wait."""
+
+    def take_seat(self) -> bool:
+        """Whether the calling thread may wait; if so it calls `leave_seat` afterwards."""
+        ...
+
+    def leave_seat(self) -> None:
+        """The wait is over."""
+        ...
+
+
 class BlockingShell:
     """Answers checks from any number of threads. `answer` never raises and never returns an allow by accident."""
 
@@ -53,16 +65,15 @@ class BlockingShell:
         loop: IoLoop,
         observer: Observer,
         clock_ns: Callable[[], int],
-        waiting_seats: int,
+        seats: Seats,
     ) -> None:
-        """`waiting_seats`: how many threads may wait at once; keep it below the number of threads."""
         self._live = live
         self._around = around
         self._supplier = supplier
         self._loop = loop
         self._observer = observer
         self._clock_ns = clock_ns
-        self._seats = threading.BoundedSemaphore(waiting_seats)
+        self._seats = seats
         self._pending_writes = threading.BoundedSemaphore(MAX_PENDING_WRITES)
 
     @property
@@ -99,7 +110,7 @@ class BlockingShell:
 
     def _obtain(self, need: Need, call: Call, waits: list[Wait]) -> tuple[Answer, int]:
         started_ns = self._clock_ns()
-        if not self._seats.acquire(blocking=False):
+        if not self._seats.take_seat():
             return _nothing(need, "too many checks are waiting already"), started_ns
         try:
             left_s = MAX_WAIT_S if call.deadline is None else call.deadline - started_ns / 1e9
@@ -110,7 +121,7 @@ class BlockingShell:
                 work.cancel()
                 answer = _nothing(need, "waited for too long")
         finally:
-            self._seats.release()
+            self._seats.leave_seat()
         ended_ns = self._clock_ns()
         waits.append(wait_of(need, answer, started_ns, ended_ns))
         return answer, ended_ns

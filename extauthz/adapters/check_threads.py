@@ -2,13 +2,12 @@
 
 A warm check takes microseconds, one that waits for keys or a store takes milliseconds or more. Few threads are best for
 the former (they share one interpreter), many are needed by the latter. So only `threads` threads work at a time, and a
-thread that begins to wait takes one of a bounded number of `seats` and hands its place to a spare thread meanwhile.
+thread that begins to wait takes one of a bounded number of seats and hands its place to a spare thread meanwhile.
 
-Checks are taken first come, first served, until more than `NEWEST_FIRST_ABOVE` stand in line. Then a proxy's deadline
-(200 ms by default) would pass for every one of them before its turn comes, and the work would be for nobody: so the
-newest is taken first, and the oldest only now and then, to be finished off (a check that its caller has given up costs
-next to nothing). Measured at three times the capacity with a deadline of 200 ms: 1,180 answers/s in time of 1,300/s
-possible, where first come, first served gave 130/s.
+Checks are taken first come, first served, until more than `NEWEST_FIRST_ABOVE` stand in line. Then the proxy's deadline
+(200 ms by default) would pass for every one of them before its turn comes, and all work would be for nobody. So the
+newest goes first, and in between the oldest, as many of them in a row as nobody waits for any more: those cost next to
+nothing, and one that somebody does wait for still gets its turn.
 """
 
 import logging
@@ -16,7 +15,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Final, TypeAlias
 
@@ -27,11 +25,12 @@ DEFAULT_SEATS: Final = 64
 NEWEST_FIRST_ABOVE: Final = 64
 """Checks in line above which the newest goes first: 64 at 200 us are 13 ms, far from any deadline."""
 STALE_S: Final = 0.25
-"""Seconds in line after which the oldest check is taken although newer ones wait: past Envoy's default deadline."""
+"""Seconds in line after which a check is one of the oldest: past Envoy's default deadline."""
 
 _log = logging.getLogger("extauthz.grpc")
 
-Task: TypeAlias = tuple[float, "_Done", Callable[..., Any], tuple[Any, ...]]
+_Task: TypeAlias = tuple[float, "_Done", Callable[..., object], tuple[Any, ...]]
+"""When it came, what to tell when it has ended, and what to do."""
 
 
 class _Done:
@@ -41,10 +40,10 @@ class _Done:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._callback: Callable[[Any], Any] | None = None
+        self._callback: Callable[[Any], object] | None = None
         self._ended = False
 
-    def add_done_callback(self, callback: Callable[[Any], Any]) -> None:
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         with self._lock:
             if not self._ended:
                 self._callback = callback
@@ -58,21 +57,27 @@ class _Done:
             self._callback(self)
 
 
-class CheckThreads(ThreadPoolExecutor):
-    """Threads for `grpc.server`, and seats for checks that wait. Threads are started as they are needed.
+class _Turn(threading.local):
+    """What a thread took last: an old check out of turn, and whether somebody still waited for it."""
 
-    It is a `ThreadPoolExecutor` by type only, because grpcio asks for one; `submit` returns a future that can do no
-    more than grpcio needs.
+    took_old = False
+    wanted = False
+
+
+class CheckThreads:
+    """Threads for `grpc.server`, which wants no more of them than `submit`; and seats for checks that wait.
+
+    Threads are started as they are needed, and are daemons: one that hangs does not keep the process alive.
     """
 
     def __init__(self, *, threads: int = DEFAULT_THREADS, seats: int = DEFAULT_SEATS) -> None:
         """`threads` work at a time; `seats` may wait beside them."""
         if threads < 1 or seats < 0:
-            raise ValueError("at least one thread, and no negative number of seats")
-        super().__init__(max_workers=1)
+            raise ValueError("at least one thread must work, and no fewer than no seats can be had")
         self._allowed = threads
         self._seats = seats
-        self._line: deque[Task] = deque()
+        self._line: deque[_Task] = deque()
+        # One token per task in line (False: end), and one per parked thread that is to work again.
         self._arrivals: SimpleQueue[bool] = SimpleQueue()
         self._places: SimpleQueue[bool] = SimpleQueue()
         self._lock = threading.Lock()
@@ -80,6 +85,7 @@ class CheckThreads(ThreadPoolExecutor):
         self._waiting = 0
         self._parked = 0
         self._closed = False
+        self._turn = _Turn()
 
     @property
     def in_line(self) -> int:
@@ -88,11 +94,11 @@ class CheckThreads(ThreadPoolExecutor):
 
     @property
     def waiting(self) -> int:
-        """Seats taken."""
+        """Seats that are taken."""
         return self._waiting
 
     def take_seat(self) -> bool:
-        """Called by a check that is about to wait. False: no seat is free, do not wait. Else `leave_seat` afterwards."""
+        """Called by a check that is about to wait. False: none is free, do not wait. True: `leave_seat` afterwards."""
         with self._lock:
             if self._waiting >= self._seats:
                 return False
@@ -102,25 +108,27 @@ class CheckThreads(ThreadPoolExecutor):
         return True
 
     def leave_seat(self) -> None:
-        """The wait is over. For a moment one thread more than allowed may work: the next to finish makes room."""
+        """The wait is over. One thread more than allowed may work now, until the first of them has finished."""
         with self._lock:
             self._waiting -= 1
             self._working += 1
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Put a task in line. grpcio passes no keywords."""
-        del kwargs
+    def somebody_waits(self) -> None:
+        """Called by the transport when the caller of the check at hand has not gone away."""
+        self._turn.wanted = True
+
+    def submit(self, do: Callable[..., object], /, *args: object) -> _Done:
+        """Put a task in line. Never blocks."""
         done = _Done()
-        self._line.append((time.monotonic(), done, fn, args))
+        self._line.append((time.monotonic(), done, do, args))
         if self._working < self._allowed:
             with self._lock:
                 self._fill_place()
         self._arrivals.put(True)
         return done
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature of Executor
-        """End the threads when the line is empty. They are daemons: one that hangs does not keep the process alive."""
-        del wait, cancel_futures
+    def close(self) -> None:
+        """End the threads, once the line is empty."""
         with self._lock:
             self._closed = True
             for _ in range(self._working + self._waiting):
@@ -141,12 +149,12 @@ class CheckThreads(ThreadPoolExecutor):
 
     def _work(self) -> None:
         while self._arrivals.get():
-            self._run(self._next())
+            _run(self._next())
             if self._working > self._allowed and not self._keep_place():
                 return
 
     def _keep_place(self) -> bool:
-        """Too many work: park until somebody waits again. False when the threads are to end."""
+        """Too many work: park until somebody waits again. False when the thread is to end."""
         with self._lock:
             if self._working <= self._allowed:
                 return True
@@ -156,22 +164,22 @@ class CheckThreads(ThreadPoolExecutor):
             self._parked += 1
         return self._places.get()
 
-    def _next(self) -> Task:
-        line = self._line
+    def _next(self) -> _Task:
+        """The task to do now. The caller holds a token, so that there is one."""
+        line, turn = self._line, self._turn
         if len(line) <= NEWEST_FIRST_ABOVE:
             return line.popleft()
-        try:
-            stale = line[0][0] < time.monotonic() - STALE_S
-        except IndexError:
-            stale = True
-        return line.popleft() if stale else line.pop()
+        was_wanted_old = turn.took_old and turn.wanted
+        turn.took_old = not was_wanted_old and line[0][0] < time.monotonic() - STALE_S
+        turn.wanted = False
+        return line.popleft() if turn.took_old else line.pop()
 
-    @staticmethod
-    def _run(task: Task) -> None:
-        _, done, fn, args = task
-        try:
-            fn(*args)
-        except BaseException as error:  # noqa: BLE001 - grpcio's own code failed: the call fails closed, the thread goes on
-            _log.error("a call failed in the transport: %s", type(error).__name__)
-        finally:
-            done.end()
+
+def _run(task: _Task) -> None:
+    _, done, do, args = task
+    try:
+        do(*args)
+    except BaseException as error:  # noqa: BLE001 - grpcio's own code failed: that call gets no answer, the thread goes on
+        _log.error("a call failed in the transport: %s", type(error).__name__)
+    finally:
+        done.end()

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S: Final = 2.0
 READ_TIMEOUT_S: Final = 2.0
 """Between two pieces of an answer."""
+MAX_CONNECTIONS: Final = 16
+"""Per client; requests beyond wait within their deadline."""
+KEEP_ALIVE_S: Final = 2.0
+"""Shorter than servers wait (5 s and more), or we would send on connections that they are about to close."""
 MAX_URL_CHARS: Final = 2048
 MAX_CAUSE_CHARS: Final = 200
 """Of an error that the network library wrote."""
@@ -125,6 +129,7 @@ def open_client(url: str, tls: ssl.SSLContext) -> "httpx.AsyncClient":
         headers=HEADERS,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEP_ALIVE_S),
     )
 
 

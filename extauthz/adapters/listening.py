@@ -1,6 +1,6 @@
 """Addresses to listen on: what they look like, and why one cannot be had, found out before a server is made.
 
-    listen = host ":" port / "[" IPv6 "]:" port / "unix:" path          port 0 = any free one
+listen = host ":" port / "[" IPv6 "]:" port / "unix:" path          port 0 = any free one
 """
 
 import errno
@@ -57,7 +57,9 @@ def parse_listen(text: str) -> ListenAddress:
         if not path or "\0" in path:
             raise ListenFault(f"{text!r} names no socket: write unix:/run/extauthz/extauthz.sock")
         if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
-            raise ListenFault(f"the socket path {path!r} is longer than {MAX_SOCKET_PATH_BYTES} bytes: choose a shorter one")
+            raise ListenFault(
+                f"the socket path {path!r} is longer than {MAX_SOCKET_PATH_BYTES} bytes: choose a shorter one"
+            )
         return UnixAddress(path)
     match = _TCP.fullmatch(text)
     if match is None or int(match["port"]) > 65_535:
@@ -111,7 +113,9 @@ def _claim_unix(address: UnixAddress) -> None:
     except OSError as error:
         raise _fault(address, error) from error
     if not stat.S_ISSOCK(mode):
-        raise ListenFault(f"{address}: there is a file of that name that is no socket: remove it, or choose another name")
+        raise ListenFault(
+            f"{address}: there is a file of that name that is no socket: remove it, or choose another name"
+        )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_TIMEOUT_S)
         try:

@@ -23,7 +23,7 @@ _HOST_NAME: Final = re.compile(
 _METADATA_PREFIX: Final = "/.well-known/oauth-protected-resource"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
-_HTTP_MEND: Final = "use https, or set unsafe_allow_http: true (tokens and keys then travel unprotected)"
+_HTTP_MEND: Final = "use https, or set unsafe_allow_http: true, which leaves tokens and keys unprotected"
 
 
 def is_loopback(host: str) -> bool:

@@ -188,6 +188,8 @@ class _Builder:
         for index, name in enumerate(shape.issuers):
             at = (*path, "issuers", index)
             issuer = issuers.get(name)
+            if self._report.is_broken(("issuers",)):
+                continue
             if name not in self._issuer_names:
                 known = ", ".join(self._issuer_names) or "none"
                 mend = suggestion(name, self._issuer_names, f"issuers in this file: {known}")

@@ -24,7 +24,7 @@ _BEGINNING: Final = Position(1, 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """All that can be said about a policy file: the policy or its faults, and advice (in file order)."""
+    """All that can be said about a policy file: its faults, or the policy and advice on it (in file order)."""
 
     policy: Policy | PolicyFaults
     advice: tuple[Fault, ...] = ()
@@ -85,10 +85,9 @@ def review_text(text: str, source: str, secrets: Secrets = None) -> Review:
     report = Report(source, document, faults=told, broken=set(document.faulty_paths()))
     shape = check_shape(document.plain(), report)
     policy = None if shape is None else build_policy(shape, document, report, secrets)
-    advice = in_file_order(report.advice)
     if report.faults or policy is None:
-        return Review(policy=PolicyFaults(in_file_order(report.faults)), advice=advice)
-    return Review(policy=policy, advice=advice)
+        return Review(policy=PolicyFaults(in_file_order(report.faults)))
+    return Review(policy=policy, advice=in_file_order(report.advice))
 
 
 def _fault(source: str, position: Position, complaint: Complaint) -> Fault:

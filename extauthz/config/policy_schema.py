@@ -44,7 +44,7 @@ _UNSAFE_HTTP: Final = "plain http to other machines is accepted: tokens and keys
 
 def _version(value: int) -> int:
     if value != 1:
-        raise refusal(Complaint(f"version {value} of the policy file is not known", "write version: 1"))
+        raise refusal(Complaint(f"{value} is not a known version of the policy file", "write version: 1"))
     return value
 
 
@@ -175,7 +175,7 @@ class ResourceShape(Shape):
     model_config = ConfigDict(title="resource")
 
     uri: Url = Field(description="RFC 9728 resource identifier, which `aud` must name")
-    issuers: list[Name] = Field(min_length=1, description="names of the issuers whose tokens it takes")
+    issuers: list[str] = Field(min_length=1, description="names of the issuers whose tokens it takes")
     hosts: list[Authority] = Field(
         default_factory=list, description="further authorities under which the proxy may see it"
     )

@@ -84,12 +84,12 @@ def _check_duplicates(rules: Sequence[RuleDraft], report: Report) -> None:
 
 
 def _check_denied(rule: RuleDraft, denials: Sequence[RuleDraft], report: Report) -> None:
-    denying: dict[int, None] = {}
+    denying: set[int] = set()
     for atom in rule.reach.atoms:
         by = next((denial for denial in denials if denial.reach.covers_atom(atom)), None)
         if by is None:
             return
-        denying[by.line] = None
-    lines = ", ".join(map(str, denying))
+        denying.add(by.line)
+    lines = ", ".join(map(str, sorted(denying)))
     message = f"the rule can never allow anything: all of it is denied in line {lines}"
     report.fault(rule.path, message, "remove it, or narrow the deny rule")

@@ -72,6 +72,8 @@ def _tell(report: Report, path: Path, on_key: bool, detail: Any) -> None:  # noq
     if kind == "extra_forbidden":
         complaint = _unknown_key(path)
         report.fault(path, complaint.message, complaint.mend, on_key=True)
+        if path[-1] == "client_secret":
+            report.broken.add(path[:-1])  # or its absence elsewhere would be told as well
     elif kind == "missing":
         message = f"{dotted(path[:-1]) or 'the file'} has no key {quoted(str(path[-1]))}"
         report.fault(path, message, _what_is(path), on_key=True)
@@ -115,7 +117,7 @@ def _complaint(kind: str, path: Path, detail: Any) -> Complaint:
             mend = "put it in brackets, as in [value]" if value is not None else "write a list, or leave the key out"
             return Complaint(f"{name} is {_kind(value)}, not a list", mend)
         case "dict_type" | "model_type":
-            mend = "write keys and values below it, or {}"
+            mend = "write keys and values below it, or {}" if path else 'begin with "version: 1"'
             shown = (
                 "a text" if isinstance(value, str) else _kind(value)
             )  # a secret may stand in the place of its source
@@ -123,7 +125,9 @@ def _complaint(kind: str, path: Path, detail: Any) -> Complaint:
         case "literal_error":
             known = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
             shown = quoted(value) if isinstance(value, str) else _kind(value)
-            mend = suggestion(value, tuple(known), "") if isinstance(value, str) else ""
+            # The nearest name of an algorithm is never the one that was meant: HS256 is not a slip for RS256.
+            near = isinstance(value, str) and "algorithms" not in path
+            mend = suggestion(value, tuple(known), "") if near else ""
             return Complaint(f"{name} cannot be {shown}", mend or "use one of: " + ", ".join(known))
         case "too_short" | "string_too_short":
             return Complaint(f"{name} is empty", _filling(path))
@@ -141,6 +145,8 @@ def _filling(path: Path) -> str:
             return "an empty list would let nobody or everybody in: list some, or leave the key out for any"
         case "scopes":
             return "list scopes, or leave the key out: the rule then needs the baseline"
+        case "when":
+            return "write a condition, or leave the key out"
         case "tools" | "prompts" | "uris" | "tasks":
             return "list names or patterns, or leave the key out"
         case _:

@@ -20,6 +20,8 @@ from extauthz.demo.processes import LOOPBACK, Program, ProgramError, free_port, 
 from extauthz.demo.traces import TraceReceiver
 
 RENDER_WITHIN_S: Final = 30.0
+JWKS_APPLICATION: Final = "app-demo"
+"""Whose key set the policy trusts: Casdoor's global set holds every tenant's keys."""
 SECRET_BYTES: Final = 32
 """The least that `EXTAUTHZ_CACHE_SECRET` may have."""
 
@@ -101,7 +103,7 @@ class System:
         addresses = Addresses(
             public=self.url,
             issuer=self.issuer.url,
-            jwks=self.issuer.jwks_uri,
+            jwks=self.issuer.application_jwks_uri(JWKS_APPLICATION),
             upstream=f"http://{LOOPBACK}:{mcp_port}/mcp",
         )
         self.policy_file.write_text(policy(addresses), encoding="utf-8")
@@ -125,9 +127,7 @@ class System:
             admin_port=self.admin_port,
             environment=environment,
         )
-        self.envoy = programs.envoy(
-            folder, config=self.envoy_config, port=self.port, admin_port=self.envoy_admin_port
-        )
+        self.envoy = programs.envoy(folder, config=self.envoy_config, port=self.port, admin_port=self.envoy_admin_port)
         self._told = told or (lambda _name, _where: None)
         self._stack = ExitStack()
 

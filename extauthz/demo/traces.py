@@ -118,6 +118,10 @@ class TraceReceiver:
         with self._arrived:
             return tuple(span for span in self._spans if trace_id in ("", span.trace_id))
 
+    def tree(self, trace_id: str) -> tuple[Branch, ...]:
+        """The spans of one trace, by parent."""
+        return tree(self.spans(trace_id))
+
     def wait_for(
         self, enough: Callable[[tuple[Span, ...]], bool], *, trace_id: str = "", timeout_s: float = WAIT_S
     ) -> tuple[Span, ...]:

@@ -7,6 +7,7 @@ from extauthz.pdp.operation import Operation, Unreadable
 from extauthz.pdp.policy import Policy, Resource
 from extauthz.pdp.principal import Principal
 from extauthz.pdp.reason import Reason, outcome_of
+from extauthz.pdp.verdict import Reply, Verdict
 from extauthz.service.call import Call
 from extauthz.service.details import CacheUse, CheckDetails, Wait
 from extauthz.service.needs import Write
@@ -21,14 +22,18 @@ class Checked:
     decision: Decision | None
     """None for an answered preflight."""
     reason: Reason
-    status: int
-    """HTTP status of the answer; 0 when the request is forwarded."""
+    verdict: Verdict
     policy: Policy
     resource: Resource | None
     operation: Operation | Unreadable | None
     principal: Principal | None
     cache: CacheUse
     writes: tuple[Write, ...] = ()
+
+    @property
+    def status(self) -> int:
+        """HTTP status of the answer; 0 when the request is forwarded."""
+        return self.verdict.status if isinstance(self.verdict, Reply) else 0
 
     @property
     def rule(self) -> str:

@@ -71,6 +71,23 @@ def _mcp_metadata(attributes: wire.AttributeContext) -> Mapping[str, Any] | None
     return found
 
 
+def encode_request(request: HttpRequest) -> bytes:
+    """Write the `CheckRequest` that a proxy would send for a request: for explaining, trying and measuring."""
+    message = wire.CheckRequest()
+    http = message.attributes.request.http
+    http.method, http.scheme, http.host, http.path = request.method, request.scheme, request.authority, request.path
+    for name, value in request.headers.items():
+        http.headers[name] = value
+    if request.body_form is BodyForm.RAW:
+        http.raw_body = request.body
+    else:
+        http.body = request.body.decode()
+    http.size = request.body_size or len(request.body)
+    if request.route_resource:
+        message.attributes.context_extensions[RESOURCE_EXTENSION] = request.route_resource
+    return message.SerializeToString()
+
+
 def encode(verdict: Verdict, metadata: Mapping[str, str]) -> bytes:
     """Write a `CheckResponse`. `metadata` becomes dynamic metadata under `envoy.filters.http.ext_authz`."""
     response = wire.CheckResponse()

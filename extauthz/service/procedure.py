@@ -35,7 +35,7 @@ from extauthz.pdp.policy import Issuer, Resource
 from extauthz.pdp.principal import Principal, VerifiedToken
 from extauthz.pdp.reason import Reason
 from extauthz.pdp.request import HttpRequest
-from extauthz.pdp.verdict import Reply, Verdict, forward, preflight, refuse, subject_hash
+from extauthz.pdp.verdict import Verdict, forward, preflight, refuse, subject_hash
 from extauthz.service.authentication import TOO_LATE, Moment, authenticate, issuer_of, judge_claims
 from extauthz.service.call import Call
 from extauthz.service.checked import Checked
@@ -276,7 +276,7 @@ class _Check:
             decision_id=self.decision_id,
             decision=decision,
             reason=reason,
-            status=verdict.status if isinstance(verdict, Reply) else 0,
+            verdict=verdict,
             policy=self.live.policy,
             resource=self.resource,
             operation=operation,

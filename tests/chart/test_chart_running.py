@@ -110,7 +110,7 @@ def test_by_default_nothing_optional_is_made() -> None:
         (0.25, "0.25"),
         (1_048_576, "1048576"),
         (True, "true"),
-        ("a=b,c=\"d\"", 'a=b,c="d"'),
+        ('a=b,c="d"', 'a=b,c="d"'),
     ],
 )
 def test_opentelemetry_variables_arrive_as_text(given: Any, expected: str) -> None:

@@ -33,7 +33,9 @@ def test_pod_meets_the_restricted_pod_security_standard(values_file: Path) -> No
         "capabilities": {"drop": ["ALL"]},
     }
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(release.pod()["spec"])
-    assert all(set(volume) <= {"name", "configMap", "secret", "emptyDir"} for volume in release.pod()["spec"]["volumes"])
+    assert all(
+        set(volume) <= {"name", "configMap", "secret", "emptyDir"} for volume in release.pod()["spec"]["volumes"]
+    )
 
 
 @variants
@@ -132,7 +134,10 @@ def test_with_the_network_policy_only_the_named_peers_get_in() -> None:
 
 
 def test_named_readers_of_the_admin_port_do_not_reach_the_other() -> None:
-    envoys, prometheus = [{"podSelector": {"matchLabels": {"app": "e"}}}], [{"podSelector": {"matchLabels": {"app": "p"}}}]
+    envoys, prometheus = (
+        [{"podSelector": {"matchLabels": {"app": "e"}}}],
+        [{"podSelector": {"matchLabels": {"app": "p"}}}],
+    )
     values = MINIMAL | {"networkPolicy": {"enabled": True, "grpcFrom": envoys, "adminFrom": prometheus}}
     ingress = render(values).one("NetworkPolicy")["spec"]["ingress"]
     assert {rule["ports"][0]["port"]: rule["from"] for rule in ingress} == {"grpc": envoys, "admin": prometheus}

@@ -140,7 +140,7 @@ def build_image(buildah: Buildah, tag: str = IMAGE) -> None:
     certificates = settings.get("cert") or ssl.get_default_verify_paths().cafile or CA_BUNDLE
     settings["cert"] = CA_BUNDLE
     pip_conf = buildah.folder / "pip.conf"
-    lines = ["[global]", *(f"{name} = {value}" for name, value in sorted(settings.items()))]
+    lines = ["[global]", *(f"{name} = {' '.join(value.split())}" for name, value in sorted(settings.items()))]
     pip_conf.write_text("\n".join([*lines, ""]), encoding="utf-8")
     buildah(
         *("bud", "--format", "docker", "--isolation", "chroot", "--network", "host", "--pull-never"),

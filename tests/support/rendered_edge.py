@@ -1,9 +1,9 @@
 """A real Envoy on a rendered bootstrap, between a recording MCP server and a scripted authorization service.
 
-    with RecordingUpstream() as upstream, ScriptedAuthz() as authz:
-        bootstrap = render(policy(resource(upstream=upstream.url)), Edge(listen=..., authz=(authz.endpoint,)))
-        with envoy(bootstrap, tmp_path, port) as program:
-            answer = ask(port, "POST", "/weather/mcp", host="mcp.example.com")
+with RecordingUpstream() as upstream, ScriptedAuthz() as authz:
+    bootstrap = render(policy(resource(upstream=upstream.url)), Edge(listen=..., authz=(authz.endpoint,)))
+    with envoy(bootstrap, tmp_path, port) as program:
+        answer = ask(port, "POST", "/weather/mcp", host="mcp.example.com")
 """
 
 import http.client
@@ -19,9 +19,10 @@ from typing import Any, Self
 
 import grpc
 
+from extauthz.config.endpoint import TcpEndpoint
 from extauthz.config.envoy.bootstrap import Rendered, render_envoy
-from extauthz.config.envoy.edge import Edge, TcpEndpoint
-from extauthz.demo.processes import Probe, Program, accepts_tcp, free_port
+from extauthz.config.envoy.edge import Edge
+from extauthz.demo.processes import Probe, Program, free_port
 from extauthz.pdp.policy import Policy
 from extauthz.wire.check_pb2 import CheckRequest, CheckResponse, HeaderValue, HeaderValueOption
 
@@ -156,10 +157,11 @@ class RecordingUpstream:
                     recorder.go_on.wait(WAIT_S)
                 self.wfile.write(b"0\r\n\r\n")
 
-            do_GET = do_POST = do_DELETE = do_OPTIONS = do_PUT = answer
-
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, *arguments: Any) -> None:
                 pass
+
+        for method in ("GET", "POST", "DELETE", "OPTIONS", "PUT"):
+            setattr(Handler, f"do_{method}", Handler.answer)
 
         self._server = ThreadingHTTPServer((LOOPBACK, free_port()), Handler)
         self._server.daemon_threads = True
@@ -228,7 +230,9 @@ class ScriptedAuthz:
             request_deserializer=CheckRequest.FromString,
             response_serializer=CheckResponse.SerializeToString,
         )
-        health = grpc.unary_unary_rpc_method_handler(lambda _request, _context: _SERVING if self.serving else _NOT_SERVING)
+        health = grpc.unary_unary_rpc_method_handler(
+            lambda _request, _context: _SERVING if self.serving else _NOT_SERVING
+        )
         self._server.add_generic_rpc_handlers(
             [
                 grpc.method_handlers_generic_handler("envoy.service.auth.v3.Authorization", {"Check": check}),

@@ -10,8 +10,9 @@ from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
+from extauthz.config.endpoint import TcpEndpoint
 from extauthz.config.envoy.clusters import address, clusters
-from extauthz.config.envoy.edge import Edge, TcpEndpoint, edge_faults
+from extauthz.config.envoy.edge import Edge, edge_faults
 from extauthz.config.envoy.listener import listener
 from extauthz.config.envoy.plain_fields import add_plain_fields
 from extauthz.config.envoy.sites import Layout, LayoutFaults, lay_out

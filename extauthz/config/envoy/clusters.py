@@ -8,6 +8,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     CircuitBreakers,
     CircuitBreakersThresholds,
     Cluster,
+    ClusterCommonLbConfig,
     ClusterDiscoveryType,
     ClusterDnsLookupFamily,
     ClusterLbPolicy,
@@ -36,9 +37,11 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
     HttpProtocolOptionsExplicitHttpConfig as ExplicitHttpConfig,
 )
+from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
-from extauthz.config.envoy.edge import Edge, Endpoint, TcpEndpoint, UnixEndpoint
+from extauthz.config.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
+from extauthz.config.envoy.edge import Edge, is_ip_address
 from extauthz.config.envoy.routes import cluster_name
 from extauthz.config.envoy.sites import Layout, Site
 from extauthz.config.envoy.tls import client_tls
@@ -46,10 +49,16 @@ from extauthz.config.envoy.tls import client_tls
 AUTHZ_CLUSTER: Final = "authz"
 TRACING_CLUSTER: Final = "tracing"
 
-MAX_CONCURRENT_CHECKS: Final = 1_024
-"""TBD"""
-MAX_CHECK_RETRIES: Final = 256
-"""Envoy's default of 3 makes retries fail as soon as a few checks meet a server that goes away."""
+CHECKS_PER_ENDPOINT: Final = 1_024
+"""Checks under way: about what one worker process answers within the check's timeout. One that waits longer is late
+whatever happens, and keeps the worker from those in time, so it is refused at once (503)."""
+HEALTH_INTERVAL_S: Final = 1
+"""How soon Envoy knows that an endpoint is about to stop (it says NOT_SERVING): its drain must last longer."""
+PANIC_PERCENT: Final = 50
+"""With fewer healthy endpoints than this Envoy asks all. Health checks of a busy service are late before its answers
+are: with 0 one late health check of a single endpoint would refuse everybody."""
+MAX_RETRIES: Final = 256
+"""Retries under way. Envoy's default of 3 makes them fail as soon as a few requests meet a server that goes away."""
 MAX_UPSTREAM_STREAMS: Final = 16_384
 """Every open event stream of an MCP client is a request under way; Envoy's default of 1,024 is soon used up."""
 UPSTREAM_IDLE_S: Final = 4
@@ -78,12 +87,13 @@ def address(endpoint: Endpoint) -> Address:
 def _authz(edge: Edge) -> Cluster:
     cluster = _cluster(AUTHZ_CLUSTER, edge.authz, connect_timeout_s=0.5)
     cluster.lb_policy = ClusterLbPolicy.LEAST_REQUEST
-    cluster.circuit_breakers = _breakers(MAX_CONCURRENT_CHECKS, retries=MAX_CHECK_RETRIES)
+    cluster.circuit_breakers = _breakers(CHECKS_PER_ENDPOINT * len(edge.authz), retries=MAX_RETRIES)
+    cluster.common_lb_config = ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=PANIC_PERCENT))
     cluster.health_checks = [
         HealthCheck(
-            timeout=timedelta(seconds=1),
-            interval=timedelta(seconds=2),
-            no_traffic_interval=timedelta(seconds=2),
+            timeout=timedelta(seconds=HEALTH_INTERVAL_S),
+            interval=timedelta(seconds=HEALTH_INTERVAL_S),
+            no_traffic_interval=timedelta(seconds=HEALTH_INTERVAL_S),
             unhealthy_threshold=1,
             healthy_threshold=1,
             grpc_health_check=HealthCheckGrpcHealthCheck(),
@@ -99,7 +109,7 @@ def _authz(edge: Edge) -> Cluster:
 def _upstream(site: Site, edge: Edge) -> Cluster:
     server = site.upstream.endpoint
     cluster = _cluster(cluster_name(site), [server], connect_timeout_s=5)
-    cluster.circuit_breakers = _breakers(MAX_UPSTREAM_STREAMS, retries=MAX_CHECK_RETRIES)
+    cluster.circuit_breakers = _breakers(MAX_UPSTREAM_STREAMS, retries=MAX_RETRIES)
     cluster.typed_extension_protocol_options = _http1()
     if site.upstream.tls:
         cluster.transport_socket = client_tls(edge.upstream_ca, [server.host])
@@ -113,7 +123,7 @@ def _tracing(collector: TcpEndpoint) -> Cluster:
 
 
 def _cluster(name: str, endpoints: Sequence[Endpoint], *, connect_timeout_s: float) -> Cluster:
-    named = any(isinstance(endpoint, TcpEndpoint) and not endpoint.is_ip for endpoint in endpoints)
+    named = any(isinstance(endpoint, TcpEndpoint) and not is_ip_address(endpoint.host) for endpoint in endpoints)
     members = [LbEndpoint(endpoint=EndpointMessage(address=address(endpoint))) for endpoint in endpoints]
     cluster = Cluster(
         name=name,

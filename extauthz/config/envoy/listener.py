@@ -113,9 +113,7 @@ def _connection_manager(layout: Layout, edge: Edge) -> HttpConnectionManager:
         http_filters=[
             HttpFilter(name=CORS_FILTER, typed_config=AnyMessage.pack(Cors())),
             HttpFilter(name=EXT_AUTHZ_FILTER, typed_config=AnyMessage.pack(_ext_authz(prefixes, edge))),
-            HttpFilter(
-                name="envoy.filters.http.router", typed_config=AnyMessage.pack(Router())
-            ),
+            HttpFilter(name="envoy.filters.http.router", typed_config=AnyMessage.pack(Router())),
         ],
         route_config=route_configuration(layout, edge),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from extauthz.config.envoy.edge import TcpEndpoint
+from extauthz.config.endpoint import TcpEndpoint
 from extauthz.pdp.policy import Policy, Resource
 
 METADATA_ROOT: Final = "/.well-known/oauth-protected-resource"

@@ -70,8 +70,8 @@ def to_yaml(tree: Mapping[str, Any], *, head: str) -> str:
     lines = [f"# {line}" for line in head.splitlines()]
     for line in body.splitlines():
         content = line.lstrip(" ")
-        indent = " " * (len(line) - len(content))
-        for start in [start for start in waiting if content.removeprefix("- ").startswith(start)]:
-            lines.append(f"{indent}# {waiting.pop(start)}")
+        noted = next((start for start in waiting if content.removeprefix("- ").startswith(start)), None)
+        if noted is not None:
+            lines.append(f"{line[: -len(content)]}# {waiting.pop(noted)}")
         lines.append(line)
     return "\n".join(lines) + "\n"

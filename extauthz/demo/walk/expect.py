@@ -1,14 +1,13 @@
 """What a step expects, and how it says that something else was seen."""
 
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
 class OtherwiseError(Exception):
-    """Something was not as it should be: both sides in words."""
+    """Something was not as it should be; both sides in words."""
 
-    expected: str
-    seen: str
+    def __init__(self, expected: str, seen: str) -> None:
+        super().__init__(f"expected {expected}, saw {seen}")
+        self.expected = expected
+        self.seen = seen
 
 
 def expect(what: str, wanted: object, seen: object) -> None:

@@ -1,7 +1,7 @@
 """A client's way to a token, step by step as MCP wants it, with a person who says yes at once.
 
-The answer 401 leads to the resource metadata (RFC 9728), that to the authorization server's metadata (RFC 8414), that to
-a registration (RFC 7591) and to an authorization code with PKCE (RFC 7636) for one resource (RFC 8707).
+A 401 leads to the resource metadata (RFC 9728), that to the authorization server's metadata (RFC 8414), and that to a
+registration (RFC 7591) and an authorization code with PKCE (RFC 7636) for one resource (RFC 8707).
 """
 
 import base64

@@ -37,8 +37,8 @@ _DEFAULT_PORTS: Final = {"ftp": "21", "http": "80", "https": "443", "ws": "80", 
 def uri_fault(uri: str, *, template: bool = False) -> str:
     """Why servers would not read this URI alike, as a sentence; empty when they would.
 
-    `template` allows the braces of a URI template. A text without a scheme is no URI, but nothing that a parser could
-    rewrite either, and is taken as it is.
+    `template` allows the braces of a URI template: servers compare templates as texts, and no parser takes one for a
+    URL. A text without a scheme is no URI either, so nothing that a parser could rewrite, and is taken as it is.
     """
     if not (_TEMPLATE if template else _URI).fullmatch(uri):
         return "the URI has a character that no URI has: percent-encode it"
@@ -53,6 +53,8 @@ def uri_fault(uri: str, *, template: bool = False) -> str:
     name, rest = scheme[1], uri[scheme.end() :]
     if not name.islower():
         return "the scheme of the URI is not in lower case: write it in lower case"
+    if "{" in uri:
+        return ""
     default_port = _DEFAULT_PORTS.get(name)
     if not rest.startswith("//"):
         return "" if default_port is None else f"a {name} URI begins with {name}://: write it so"
@@ -68,8 +70,8 @@ def uri_fault(uri: str, *, template: bool = False) -> str:
 def _special_fault(scheme: str, host: str, port: str | None, default_port: str, after: str) -> str:
     """The further rules for `http`, `https`, `ws`, `wss`, `ftp` and `file` (WHATWG URL §3.1, §3.5, §4.4)."""
     if scheme == "file":
-        if port is not None or host == "localhost":
-            return "a file URI names no port and not localhost: write file:///path"
+        if port is not None or host == "localhost" or after.startswith("//"):
+            return "the file URI is not in its plain form: write file:///path"
     elif not host or port == default_port:
         return "the URI names no host, or the scheme's own port: write host, or host:port"
     if host and not _canonical_host(host):

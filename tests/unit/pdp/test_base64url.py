@@ -44,7 +44,7 @@ def test_spelling_and_bytes_belong_together(text: bytes, data: bytes) -> None:
         b"Zm\x008",
         b"Zm8.",
         b"Zm%38",
-        "Zm８".encode(),
+        "Zm\uff18".encode(),
         b"\xff\xff",
     ],
 )

@@ -186,15 +186,10 @@ def test_token_is_bounded() -> None:
         head = header_part() + b"." + PAYLOAD + b"."
         return head + b"A" * (size - len(head))
 
-    assert MAX_TOKEN_BYTES == 61_440
-    sizes = [size for size in range(MAX_TOKEN_BYTES - 8, MAX_TOKEN_BYTES + 9)]
-    accepted = [size for size in sizes if isinstance(read_jws(of_size(size)), Jws)]
-    assert accepted
-    assert max(accepted) <= MAX_TOKEN_BYTES
-    assert MAX_TOKEN_BYTES - 1 in accepted or MAX_TOKEN_BYTES in accepted
-    outcome = read_jws(of_size(MAX_TOKEN_BYTES + 1))
-    assert isinstance(outcome, TokenFault)
-    assert "JWT-Custom" in outcome.detail
+    # A signature of 4n + 1 characters spells nothing, so one of two sizes in a row is always well-formed.
+    assert any(isinstance(read_jws(of_size(size)), Jws) for size in (MAX_TOKEN_BYTES - 1, MAX_TOKEN_BYTES))
+    outcomes = [read_jws(of_size(size)) for size in (MAX_TOKEN_BYTES + 1, MAX_TOKEN_BYTES + 2)]
+    assert [isinstance(outcome, TokenFault) and "JWT-Custom" in outcome.detail for outcome in outcomes] == [True, True]
 
 
 def test_long_header_is_read_as_well() -> None:

@@ -2,9 +2,10 @@ from hashlib import sha256
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256K1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from extauthz.pdp.base64url import decode_base64url
-from extauthz.pdp.signature import ALGORITHMS, CURVES, KeyType, SignatureAlgorithm, signature_fits, twin_digest
+from extauthz.pdp.signature import ALGORITHMS, CURVES, Curve, KeyType, SignatureAlgorithm, signature_fits, twin_digest
 from tests.support.tokens import ALGORITHMS as CASDOOR
 from tests.support.tokens import SIGNING_KEYS, mint, sign
 
@@ -54,10 +55,11 @@ def test_signature_of_any_length_is_no_more_than_wrong(name: str, signature: byt
 def test_rsa_signature_has_no_second_form() -> None:
     """s + n is the same number modulo n; PKCS#1 (RFC 8017 §8.2.2) refuses it, so the token's digest names it."""
     key = SIGNING_KEYS["RS256"].private.public_key()
-    n = key.public_numbers().n  # type: ignore[union-attr]  # RS256's key is an RSA key
+    assert isinstance(key, RSAPublicKey)
+    n = key.public_numbers().n
     for serial in range(64):
         signing_input, signature = taken_apart(mint({"jti": str(serial)}))
-        other = int.from_bytes(signature) + n  # type: ignore[operator]  # as above
+        other = int.from_bytes(signature) + n
         if other.bit_length() <= 2048:
             break
     else:
@@ -89,10 +91,7 @@ def test_twin_of_a_zero_signature_does_not_raise() -> None:
 
 
 @pytest.mark.parametrize("curve", CURVES.values(), ids=CURVES)
-def test_order_and_size_are_those_of_the_curve(curve: object) -> None:
-    from extauthz.pdp.signature import Curve
-
-    assert isinstance(curve, Curve)
+def test_order_and_size_are_those_of_the_curve(curve: Curve) -> None:
     assert (curve.curve.key_size + 7) // 8 == curve.coordinate_bytes
     assert curve.order.bit_length() == curve.curve.key_size
 

@@ -1,0 +1,171 @@
+"""The gRPC transport: `/envoy.service.auth.v3.Authorization/Check` on raw bytes, health, TLS and an orderly end.
+
+grpcio's synchronous server with few threads answers about a third more checks per core than its asyncio server; what
+must wait does so in seats of its own (`check_threads`).
+"""
+
+import logging
+import math
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from extauthz.adapters.check_threads import CheckThreads
+from extauthz.adapters.grpc_health import CHECK_SERVICE, Health
+from extauthz.adapters.listening import ListenFault, TcpAddress, UnixAddress, claim, parse_listen
+from extauthz.adapters.server_tls import RotatingCredentials, ServerTls
+from extauthz.service.call import Call
+
+MAX_MESSAGE_BYTES: Final = 5 * 1024 * 1024
+"""A check request: a body of 4 MiB, which is all that is read of one, and 1 MiB for headers and metadata."""
+MAX_STREAMS: Final = 1_000
+"""Checks at once on one connection. Envoy opens another connection above it; its own default limit is 1,024 in all."""
+MAX_CALLS: Final = 4_096
+"""Calls at once in all: above it they are refused (RESOURCE_EXHAUSTED) rather than held in memory."""
+MIN_PING_INTERVAL_MS: Final = 500
+"""Proxies may ping idle connections this often; by default gRPC closes such connections (GOAWAY, too many pings)."""
+KEEPALIVE_MS: Final = 60_000
+"""A connection whose peer has vanished is noticed after this long; gRPC's default is two hours."""
+DEFAULT_SOCKET_MODE: Final = 0o660
+"""Permissions of a Unix socket: the service's user and group."""
+
+_OPTIONS: Final = (
+    # Envoy holds one connection per worker: with a shared port all of them may end at one process.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_concurrent_streams", MAX_STREAMS),
+    ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+)
+
+_log = logging.getLogger("extauthz.grpc")
+
+
+class GrpcServer:
+    """One listening server. `start`, then `drain`; a server cannot be started twice."""
+
+    def __init__(
+        self,
+        answer: Callable[[bytes, Call], bytes],
+        *,
+        listen: str,
+        refusal: bytes,
+        threads: CheckThreads,
+        tls: ServerTls | None = None,
+        serving: bool = True,
+        socket_mode: int = DEFAULT_SOCKET_MODE,
+    ) -> None:
+        """Make a server that is not listening yet.
+
+        `answer` turns `CheckRequest` bytes into `CheckResponse` bytes. It promises not to raise; should it, or should
+        it return nothing (which a proxy reads as "allowed"), `refusal` is sent instead. `serving` is what health
+        checks are told at first. Raises `ListenFault` for an address that is none, `TlsFault` for unusable files.
+        """
+        if not refusal:
+            raise ValueError("the refusal must not be empty: a proxy reads an empty answer as allowed")
+        self._answer = answer
+        self._refusal = refusal
+        self._threads = threads
+        self._address = parse_listen(listen)
+        self._socket_mode = socket_mode
+        self._credentials = None if tls is None else RotatingCredentials(tls)
+        self.health: Final = Health(serving=serving)
+        self._server: Any = grpc.server(
+            threads,
+            handlers=(
+                grpc.method_handlers_generic_handler(
+                    CHECK_SERVICE, {"Check": grpc.unary_unary_rpc_method_handler(self._check)}
+                ),
+                self.health.handler(),
+            ),
+            options=_OPTIONS,
+            maximum_concurrent_rpcs=MAX_CALLS,
+        )
+
+    @property
+    def address(self) -> TcpAddress | UnixAddress:
+        """Where the server listens: once started, with the port that a port of 0 became."""
+        return self._address
+
+    def start(self) -> None:
+        """Listen and serve, in threads. Raises `ListenFault`."""
+        claim(self._address)
+        match self._address:
+            case TcpAddress(host=host):
+                self._address = TcpAddress(host, self._bind())
+            case UnixAddress(path=path):
+                # Nobody may connect before the permissions are as they should be.
+                previous = os.umask(0o177)
+                try:
+                    self._bind()
+                    Path(path).chmod(self._socket_mode)
+                finally:
+                    os.umask(previous)
+        self._server.start()
+
+    def drain(self, *, wait_s: float, finish_s: float, hurry: threading.Event | None = None) -> bool:
+        """Stop without failing a call: tell health checks, wait until nobody comes any more, finish, stop.
+
+        Goes on answering for `wait_s` seconds, which must be longer than the proxy needs to notice (interval of its
+        health checks times their `unhealthy_threshold`, and a second for Kubernetes to spread the word). Then accepts
+        no connection, tells clients to go elsewhere (GOAWAY), and gives the calls under way `finish_s` seconds. `hurry`
+        cuts the waiting short. Returns whether all calls were finished. Blocks.
+        """
+        self.health.set_serving(serving=False)
+        _log.info("draining: %g s for the proxy to notice, then up to %g s for calls under way", wait_s, finish_s)
+        (hurry or threading.Event()).wait(wait_s)
+        return self.stop(finish_s=finish_s)
+
+    def stop(self, *, finish_s: float) -> bool:
+        """Accept nothing more and give calls under way `finish_s` seconds. Returns whether all were finished."""
+        self.health.set_serving(serving=False)
+        self.health.end_watches()
+        ended = self._server.stop(finish_s)
+        finished = bool(ended.wait(finish_s))
+        if not finished:
+            _log.warning("calls were still under way %g s after the end of service; they are cut off", finish_s)
+            ended.wait()
+        self._threads.close()
+        self.health.close()
+        return finished
+
+    def _bind(self) -> int:
+        try:
+            if self._credentials is None:
+                port = self._server.add_insecure_port(str(self._address))
+            else:
+                port = self._server.add_secure_port(str(self._address), self._credentials.credentials)
+        except RuntimeError as error:
+            raise ListenFault(f"cannot listen on {self._address}: another program may have been faster") from error
+        return int(port)
+
+    def _check(self, request: bytes, context: Any) -> bytes:
+        """Answer one check. The outermost handler: whatever happens, the proxy gets an answer, and never an allow."""
+        try:
+            self._threads.somebody_waits()
+            return self._answer(request, _call(context)) or self._refusal
+        except BaseException as error:  # noqa: BLE001 - fails closed; an exception would be an empty 403 to the client
+            # The message of the exception could hold what the client sent: only its kind and its place are logged.
+            place = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("a check failed with %s; it was refused; please report this\n%s", type(error).__name__, place)
+            return self._refusal
+
+
+def _call(context: Any) -> Call:
+    """What gRPC knows of a call. Its metadata are the proxy's own; the client's headers stand inside the request."""
+    now_ns = time.time_ns()
+    traceparent = tracestate = ""
+    for key, value in context.invocation_metadata():
+        if key == "traceparent":
+            traceparent = value
+        elif key == "tracestate":
+            tracestate = value
+    left_s = context.time_remaining()
+    return Call(now_ns, None if left_s == math.inf else now_ns / 1e9 + left_s, traceparent, tracestate)

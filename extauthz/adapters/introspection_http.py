@@ -1,0 +1,138 @@
+"""Asks issuers about tokens (RFC 7662).
+
+* `token_type_hint=access_token` always: without it Casdoor finds refresh tokens active (casdoor.md §7.1).
+* The client authenticates with form fields, not with Basic: at Casdoor a Basic header opens an administrator's
+  session, whose cookie would come back with the answer. No cookie is kept either way.
+* Only a boolean `active` is an answer. A token that is active but bound to a key (`cnf`, `token_type` other than
+  Bearer) is `INACTIVE` for us: it came as a bearer token, which is not how it may be used (RFC 9449 §7.2, RFC 8705
+  §3), and Casdoor shows the binding nowhere else (casdoor.md §2.7).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from extauthz.adapters.breaker import Breaker
+from extauthz.adapters.discovery import Discovery
+from extauthz.adapters.http_client import HttpAnswer, HttpFault, Target, exchange, open_client, origin, tls_context
+from extauthz.pdp.policy import Introspection, Issuer
+from extauthz.pdp.strict_json import JsonFault, read_json
+from extauthz.service.needs import Introspected
+
+if TYPE_CHECKING:
+    import httpx
+
+TOTAL_S: Final = 1.0
+"""Casdoor answers in 5 ms; a check waits for this."""
+MAX_ANSWER_BYTES: Final = 64 * 1024
+MAX_ANSWER_DEPTH: Final = 16
+OPEN_S: Final = 2.0
+"""How often an issuer that is down is tried, with one check's token."""
+OVERLOADED: Final = frozenset({429, 502, 503, 504})
+"""Answers that count as none for the breaker. Others do not: one token that Casdoor stumbles over (it answers 500,
+casdoor.md §2.5) must not stop the introspection of all."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """The connection to one endpoint."""
+
+    breaker: Breaker
+    client: "httpx.AsyncClient | None" = None
+    target: Target | None = None
+
+
+class IntrospectionHttp:
+    """`service.ports.Introspector` over HTTP. One event loop. `clock` gives monotonic seconds.
+
+    `last_faults` tells the operator, per issuer name, why it did not answer last time.
+    """
+
+    def __init__(
+        self, *, discovery: Discovery, clock: Callable[[], float], ca_file: str = "", total_s: float = TOTAL_S
+    ) -> None:
+        self._discovery = discovery
+        self._clock = clock
+        self._ca_file = ca_file
+        self._total_s = total_s
+        self._lines: dict[tuple[str, str], _Line] = {}
+        self.last_faults: dict[str, str] = {}
+
+    async def introspect(self, issuer: Issuer, token: str) -> Introspected:
+        """The issuer's word; UNAVAILABLE for anything that is not a clear yes or no, and while the breaker is open."""
+        terms = issuer.introspection
+        if terms is None:
+            return Introspected.UNAVAILABLE
+        line = self._line(issuer, terms)
+        if not line.breaker.allows():
+            return Introspected.UNAVAILABLE
+        try:
+            target, answer = await self._ask(line, issuer, terms, token)
+        except HttpFault as fault:
+            line.breaker.failed()
+            line.target = None
+            if not terms.endpoint:
+                self._discovery.forget(issuer)
+            return self._unavailable(issuer, str(fault))
+        if answer.status in OVERLOADED:
+            line.breaker.failed()
+        else:
+            line.breaker.succeeded()
+        said = _word(answer)
+        if isinstance(said, Introspected):
+            self.last_faults.pop(issuer.name, None)
+            return said
+        return self._unavailable(issuer, f"{target.url}: {said}")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for line in self._lines.values():
+            if line.client is not None:
+                await line.client.aclose()
+        self._lines.clear()
+
+    def _unavailable(self, issuer: Issuer, fault: str) -> Introspected:
+        self.last_faults[issuer.name] = fault
+        return Introspected.UNAVAILABLE
+
+    def _line(self, issuer: Issuer, terms: Introspection) -> _Line:
+        key = (issuer.issuer, terms.endpoint)
+        if key not in self._lines:
+            self._lines[key] = _Line(Breaker(open_s=OPEN_S, clock=self._clock))
+        return self._lines[key]
+
+    async def _ask(self, line: _Line, issuer: Issuer, terms: Introspection, token: str) -> tuple[Target, HttpAnswer]:
+        if line.target is None:
+            line.target = await self._target(issuer, terms)
+        target = line.target
+        if line.client is None:
+            line.client = open_client(target.url, tls_context(self._ca_file))
+        form = {
+            "token": token,
+            "token_type_hint": "access_token",
+            "client_id": terms.client_id,
+            "client_secret": terms.client_secret,
+        }
+        return target, await exchange(line.client, target, total_s=self._total_s, max_bytes=MAX_ANSWER_BYTES, form=form)
+
+    async def _target(self, issuer: Issuer, terms: Introspection) -> Target:
+        if not terms.endpoint:
+            return await self._discovery.introspection_target(issuer)
+        if not origin(terms.endpoint):
+            raise HttpFault(f"`introspection.endpoint` of {issuer.name} is no plain http(s) URL: write it plainly")
+        return Target(url=terms.endpoint)
+
+
+def _word(answer: HttpAnswer) -> Introspected | str:
+    """The issuer's word, or why there is none."""
+    if answer.status != 200:
+        return f"status {answer.status}: check `introspection` (client id, secret, endpoint)"
+    document = read_json(answer.body, max_depth=MAX_ANSWER_DEPTH)
+    if isinstance(document, JsonFault) or not isinstance(document, dict):
+        return "no JSON object: check the endpoint"
+    active = document.get("active")
+    if not isinstance(active, bool):
+        return "no boolean `active`: check client id and secret, and the issuer's log"
+    kind = document.get("token_type", "Bearer")
+    bearer = isinstance(kind, str) and kind.lower() == "bearer" and "cnf" not in document
+    return Introspected.ACTIVE if active and bearer else Introspected.INACTIVE

