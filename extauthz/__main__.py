@@ -1,4 +1,4 @@
-"""`python -m extauthz`: the same as the `extauthz` command."""
+"""`python -m extauthz`."""
 
 from extauthz.cli import main
 

@@ -4,10 +4,10 @@ A warm check takes microseconds, one that waits for keys or a store takes millis
 the former (they share one interpreter), many are needed by the latter. So only `threads` threads work at a time, and a
 thread that begins to wait takes one of a bounded number of seats and hands its place to a spare thread meanwhile.
 
-Checks are taken first come, first served, until more than `NEWEST_FIRST_ABOVE` stand in line. Then the proxy's deadline
-(200 ms by default) would pass for every one of them before its turn comes, and all work would be for nobody. So the
-newest goes first, and in between the oldest, as many of them in a row as nobody waits for any more: those cost next to
-nothing, and one that somebody does wait for still gets its turn.
+Checks are taken first come, first served, as long as the first in line has not stood there for `PATIENCE_S`. Once it
+has, more comes than can be done, and soon the proxy's deadline (200 ms by default) would pass for every check before its
+turn: all work would be for nobody. So the newest goes first then, and in between the oldest, as many of them in a row
+as nobody waits for any more: those cost next to nothing, and one that somebody does wait for still gets its turn.
 """
 
 import logging
@@ -22,10 +22,10 @@ DEFAULT_THREADS: Final = 4
 """Working threads: enough to keep one core busy, few enough to leave the interpreter to the thread that accepts calls."""
 DEFAULT_SEATS: Final = 64
 """Checks that wait at once. 64 waits of 20 ms are 3,200 cold checks a second; each costs a thread (about 0.1 MB)."""
-NEWEST_FIRST_ABOVE: Final = 64
-"""Checks in line above which the newest goes first: 64 at 200 us are 13 ms, far from any deadline."""
+PATIENCE_S: Final = 0.1
+"""Seconds in line up to which checks are taken in order: half of Envoy's default deadline."""
 STALE_S: Final = 0.25
-"""Seconds in line after which a check is one of the oldest: past Envoy's default deadline."""
+"""Seconds in line after which a check is among the oldest: past Envoy's default deadline."""
 
 _log = logging.getLogger("extauthz.grpc")
 
@@ -167,10 +167,11 @@ class CheckThreads:
     def _next(self) -> _Task:
         """The task to do now. The caller holds a token, so that there is one."""
         line, turn = self._line, self._turn
-        if len(line) <= NEWEST_FIRST_ABOVE:
+        stood_s = time.monotonic() - line[0][0]
+        if stood_s < PATIENCE_S:
             return line.popleft()
-        was_wanted_old = turn.took_old and turn.wanted
-        turn.took_old = not was_wanted_old and line[0][0] < time.monotonic() - STALE_S
+        gave_old_a_turn = turn.took_old and turn.wanted
+        turn.took_old = stood_s > STALE_S and not gave_old_a_turn
         turn.wanted = False
         return line.popleft() if turn.took_old else line.pop()
 

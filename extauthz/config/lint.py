@@ -96,12 +96,13 @@ def advise_rules(
     for rule in rules:
         _advise_names(rule, report)
     sound = [rule for rule in rules if not report.holds_broken(rule.path) and rule.reach.atoms]
-    for rule in sound:
+    held = [frozenset(scope for holder in rule.scopes for scope in closure.get(holder, (holder,))) for rule in sound]
+    for rule, amount in zip(sound, held, strict=True):
         if rule.allows:
             _advise_breadth(rule, baseline, report)
-            _advise_baseline(rule, baseline, closure, report)
+            _advise_baseline(rule, baseline, amount, report)
             _advise_denied_names(rule, sound, report)
-        _advise_shadowed(rule, sound, closure, report)
+    _advise_shadowed(list(zip(sound, held, strict=True)), report)
 
 
 def _advise_names(rule: RuleDraft, report: Report) -> None:
@@ -138,10 +139,8 @@ def _advise_breadth(rule: RuleDraft, baseline: Sequence[str], report: Report) ->
         report.advise(rule.path, message, "list tools, or scopes beyond the baseline")
 
 
-def _advise_baseline(
-    rule: RuleDraft, baseline: Sequence[str], closure: Mapping[str, Collection[str]], report: Report
-) -> None:
-    if rule.reach.targets or not _needs_no_more(baseline, rule.scopes, closure):
+def _advise_baseline(rule: RuleDraft, baseline: Sequence[str], held: Collection[str], report: Report) -> None:
+    if rule.reach.targets or not set(baseline) <= set(held):
         return
     methods = rule.reach.methods
     if all(method in METHODS and METHODS[method].baseline and method not in _PARTLY_BASELINE for method in methods):
@@ -161,30 +160,25 @@ def _advise_denied_names(rule: RuleDraft, rules: Sequence[RuleDraft], report: Re
                     break
 
 
-def _advise_shadowed(
-    rule: RuleDraft, rules: Sequence[RuleDraft], closure: Mapping[str, Collection[str]], report: Report
-) -> None:
-    for other in rules:
-        if other is rule or other.allows != rule.allows or not _shadows(other, rule, closure):
-            continue
-        if other.path > rule.path and _shadows(rule, other, closure):
-            continue  # the two say the same: told once, about the later one
-        effect = "allows" if rule.allows else "denies"
-        message = f"the rule makes no difference: the one in line {other.line} {effect} as much on no more conditions"
-        report.advise(rule.path, message, f"remove it, or narrow the rule in line {other.line}")
-        return
+def _advise_shadowed(rules: Sequence[tuple[RuleDraft, frozenset[str]]], report: Report) -> None:
+    """Each rule comes with all scopes that those amount to which it needs."""
+    for rule, held in rules:
+        for other, others_held in rules:
+            if other is rule or not _shadows(other, rule, held):
+                continue
+            if other.path > rule.path and _shadows(rule, other, others_held):
+                continue  # the two say the same: told once, about the later one
+            effect = "allows" if rule.allows else "denies"
+            message = f"the rule makes no difference: the one in line {other.line} {effect} as much and needs no more"
+            report.advise(rule.path, message, f"remove it, or narrow the rule in line {other.line}")
+            break
 
 
-def _shadows(wide: RuleDraft, narrow: RuleDraft, closure: Mapping[str, Collection[str]]) -> bool:
-    """Whether `wide` does all that `narrow` does whenever `narrow` does it."""
-    if not wide.unconditional and wide.shape.when != narrow.shape.when:
-        return False
-    if wide.allows and not _needs_no_more(wide.scopes, narrow.scopes, closure):
-        return False
-    return wide.reach.covers(narrow.reach)
-
-
-def _needs_no_more(scopes: Sequence[str], than: Sequence[str], closure: Mapping[str, Collection[str]]) -> bool:
-    """Whether everyone who holds all of `than` holds all of `scopes`."""
-    held = {scope for holder in than for scope in closure.get(holder, (holder,))}
-    return held.issuperset(scopes)
+def _shadows(wide: RuleDraft, narrow: RuleDraft, held: frozenset[str]) -> bool:
+    """Whether `wide` does all that `narrow` does whenever `narrow`, whose scopes amount to `held`, does it."""
+    return (
+        wide.allows == narrow.allows
+        and (wide.unconditional or wide.shape.when == narrow.shape.when)
+        and held.issuperset(wide.scopes)
+        and wide.reach.covers(narrow.reach)
+    )

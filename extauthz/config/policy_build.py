@@ -50,19 +50,24 @@ Secrets: TypeAlias = SecretSource | None
 """None: secrets are not read and stay empty, for whoever only looks at a policy."""
 
 
-def build_policy(shape: PolicyShape, document: Document, report: Report, secrets: Secrets) -> Policy:
-    """Check and build. Whether the policy can be used, `report` says."""
-    return _Builder(shape, document, report, secrets).build()
+def build_policy(
+    shape: PolicyShape, document: Document, report: Report, secrets: Secrets, *, with_advice: bool
+) -> Policy:
+    """Check and build. Whether the policy can be used, `report` says; advice costs time and is for people."""
+    return _Builder(shape, document, report, secrets, with_advice=with_advice).build()
 
 
 class _Builder:
     """Builds the policy from a shape, reporting what values mean together."""
 
-    def __init__(self, shape: PolicyShape, document: Document, report: Report, secrets: Secrets) -> None:
+    def __init__(
+        self, shape: PolicyShape, document: Document, report: Report, secrets: Secrets, *, with_advice: bool
+    ) -> None:
         self._shape = shape
         self._document = document
         self._report = report
         self._secrets = secrets
+        self._with_advice = with_advice
         written = document.plain()
         self._issuer_names = _keys(written, "issuers")
         self._scope_names = {name: _keys(written, "resources", name, "scopes") for name in _keys(written, "resources")}
@@ -81,7 +86,8 @@ class _Builder:
             source=self._report.file,
         )
         self._check_overlap(policy)
-        advise(shape, self._report)
+        if self._with_advice:
+            advise(shape, self._report)
         return policy
 
     def _line(self, path: ValuePath) -> int:
@@ -157,7 +163,8 @@ class _Builder:
         drafts = [self._draft(path, index, rule, shape) for index, rule in enumerate(shape.rules)]
         rules = tuple(self._rule(draft) for draft in drafts)
         check_rules(drafts, self._report)
-        advise_rules(drafts, shape.baseline, closure, self._report)
+        if self._with_advice:
+            advise_rules(drafts, shape.baseline, closure, self._report)
         return Resource(
             name=name,
             uri=shape.uri,

@@ -37,11 +37,25 @@ def load_policy(
 
     Without secrets (`render`, `explain`, reviews) the files and variables that the policy names need not exist.
     """
-    return review_file(path, env=env, with_secrets=with_secrets).policy
+    return _read_file(path, env=env, with_secrets=with_secrets, with_advice=False).policy
 
 
 def review_file(path: str | Path, *, env: Mapping[str, str] | None = None, with_secrets: bool = True) -> Review:
     """As `load_policy`, with advice."""
+    return _read_file(path, env=env, with_secrets=with_secrets, with_advice=True)
+
+
+def review_bytes(content: bytes, source: str, secrets: Secrets = None) -> Review:
+    """As `review_file`, from the bytes of a file; `source` is its name in messages."""
+    return _read_bytes(content, source, secrets, with_advice=True)
+
+
+def parse_policy(text: str, source: str = "policy", secrets: Secrets = None) -> Policy | PolicyFaults:
+    """A policy from its text; `source` is the file's name in messages. Raises nothing, whatever the text."""
+    return _read_text(text, source, secrets, with_advice=False).policy
+
+
+def _read_file(path: str | Path, *, env: Mapping[str, str] | None, with_secrets: bool, with_advice: bool) -> Review:
     file = Path(path)
     source = SecretSource(env=os.environ if env is None else env, folder=file.parent) if with_secrets else None
     try:
@@ -50,11 +64,10 @@ def review_file(path: str | Path, *, env: Mapping[str, str] | None = None, with_
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a file name"
         return _unreadable(str(path), Complaint(f"the policy file cannot be read: {why}", "name a file that exists"))
-    return review_bytes(content, str(path), source)
+    return _read_bytes(content, str(path), source, with_advice=with_advice)
 
 
-def review_bytes(content: bytes, source: str, secrets: Secrets = None) -> Review:
-    """As `review_text`, from the bytes of a file."""
+def _read_bytes(content: bytes, source: str, secrets: Secrets, *, with_advice: bool) -> Review:
     if len(content) > MAX_FILE_BYTES:
         complaint = Complaint(f"the policy is larger than {MAX_FILE_BYTES} bytes", "use patterns, or split it")
         return _unreadable(source, complaint)
@@ -64,16 +77,10 @@ def review_bytes(content: bytes, source: str, secrets: Secrets = None) -> Review
         before = content[: error.start].decode()
         place = Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
         return _unreadable(source, Complaint("the policy is not UTF-8 text", "save the file as UTF-8"), place)
-    return review_text(text, source, secrets)
+    return _read_text(text, source, secrets, with_advice=with_advice)
 
 
-def parse_policy(text: str, source: str = "policy", secrets: Secrets = None) -> Policy | PolicyFaults:
-    """A policy from its text; `source` is the file's name in messages. Raises nothing, whatever the text."""
-    return review_text(text, source, secrets).policy
-
-
-def review_text(text: str, source: str, secrets: Secrets = None) -> Review:
-    """As `parse_policy`, with advice."""
+def _read_text(text: str, source: str, secrets: Secrets, *, with_advice: bool) -> Review:
     if len(text) > MAX_FILE_BYTES:
         complaint = Complaint(f"the policy is larger than {MAX_FILE_BYTES} bytes", "use patterns, or split it")
         return _unreadable(source, complaint)
@@ -84,7 +91,7 @@ def review_text(text: str, source: str, secrets: Secrets = None) -> Review:
         return Review(policy=PolicyFaults(in_file_order(told)))
     report = Report(source, document, faults=told, broken=set(document.faulty_paths()))
     shape = check_shape(document.plain(), report)
-    policy = None if shape is None else build_policy(shape, document, report, secrets)
+    policy = None if shape is None else build_policy(shape, document, report, secrets, with_advice=with_advice)
     if report.faults or policy is None:
         return Review(policy=PolicyFaults(in_file_order(report.faults)))
     return Review(policy=policy, advice=in_file_order(report.advice))

@@ -110,6 +110,10 @@ class Settings:
         """Where a worker listens, counted from 0."""
         return worker_endpoint(self.listen, worker)
 
+    def worker_admin_listen(self, worker: int) -> Endpoint:
+        """Where a worker's own admin port is: each process has its own probes and metrics."""
+        return worker_endpoint(self.admin_listen, worker)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingFault:

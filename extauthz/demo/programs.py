@@ -74,7 +74,10 @@ def extauthz_serve(
     ready, health = answers_http(f"http://{LOOPBACK}:{admin_port}/readyz"), serves_grpc(f"{LOOPBACK}:{port}")
     return Program(
         f"{name} serve",
-        [*arguments, "--listen", f"{LOOPBACK}:{port}", "--admin-listen", f"{LOOPBACK}:{admin_port}"],
+        [
+            *(*arguments, "--listen", f"{LOOPBACK}:{port}", "--admin-listen", f"{LOOPBACK}:{admin_port}"),
+            *("--drain-wait", "0"),  # no proxy needs time to notice: Envoy is stopped first
+        ],
         log=folder / f"{name}.log",
         ready=lambda: ready() and health(),
         environment=clean_environment(**environment),

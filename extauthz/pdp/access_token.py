@@ -220,14 +220,15 @@ def _dates(claims: Claims, leeway_s: int, now: float) -> tuple[int, int] | Token
         return not_before
     if expires_at is None or issued_at is None:
         return TokenFault(Reason.TOKEN_MALFORMED, "claim `exp` or `iat` is missing: the issuer must set both")
-    # RFC 7519 §4.1.4: on or after the expiration time the token must not be accepted.
-    if now >= expires_at + leeway_s:
+    # RFC 7519 §4.1.4: on or after the expiration time the token must not be accepted. Both comparisons are written so
+    # that a clock that is not a number refuses.
+    if not now < expires_at + leeway_s:
         return TokenFault(
             Reason.TOKEN_EXPIRED,
             f"`exp` passed {now - expires_at:.0f} s ago (leeway {leeway_s} s): the client must get a new token",
         )
     for name, date in (("nbf", not_before), ("iat", issued_at)):
-        if date is not None and now < date - leeway_s:
+        if date is not None and not now >= date - leeway_s:
             return TokenFault(
                 Reason.TOKEN_NOT_YET_VALID,
                 f"`{name}` is {date - now:.0f} s ahead (leeway {leeway_s} s): set the clocks of issuer and host right",

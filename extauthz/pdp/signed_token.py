@@ -74,7 +74,7 @@ class SignedToken:
 
 def digest_of(token: str) -> bytes:
     """`UnverifiedToken.digest` of a text that was not inspected. Only for looking up a token seen before."""
-    return sha256(token.encode()).digest()
+    return sha256(token.encode(errors="surrogatepass")).digest()
 
 
 def inspect(token: str) -> UnverifiedToken | TokenFault:

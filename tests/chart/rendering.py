@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import helm_python
-import kubernetes_validate
+import kubernetes_validate  # type: ignore[import-untyped]  # the package has no annotations file
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -38,8 +38,8 @@ def resolved(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def schema_paths(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, child in schema["properties"].items():
-        path, child = f"{prefix}{key}", resolved(child)
+    for key, declared in schema["properties"].items():
+        path, child = f"{prefix}{key}", resolved(declared)
         if "properties" in child and path not in WHOLE:
             yield from schema_paths(child, f"{path}.")
         else:

@@ -80,10 +80,3 @@ def test_a_configmap_of_the_operator_is_used_and_none_is_made() -> None:
     assert release.all("ConfigMap") == ()
     assert policy_volume(release)["configMap"] == {"name": "policies"}
     assert release.env()["EXTAUTHZ_POLICY"]["value"] == "/etc/extauthz/mcp.yaml"
-
-
-def test_a_shadow_policy_stands_beside_the_live_one() -> None:
-    release = render({"policy": {"inline": POLICY, "shadow": "version: 1\n"}})
-    assert release.one("ConfigMap")["data"] == {"extauthz.yaml": POLICY, "shadow.yaml": "version: 1\n"}
-    assert release.env()["EXTAUTHZ_SHADOW_POLICY"]["value"] == "/etc/extauthz/shadow.yaml"
-    assert "EXTAUTHZ_SHADOW_POLICY" not in with_policy(POLICY).env()

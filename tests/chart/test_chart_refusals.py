@@ -22,7 +22,6 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
         ({"policy": {"inline": ""}}, "There is no policy", "policy.existingConfigMap.name"),
         ({"policy": {"inline": {}}}, "There is no policy", "policy.existingConfigMap.name"),
         ({"policy": {"inline": "x", "existingConfigMap": {"name": "y"}}}, "only one can be in force", "Remove one"),
-        ({"policy": {"shadow": "x", "existingConfigMap": {"name": "y"}}}, "policy.shadow", "EXTAUTHZ_SHADOW_POLICY="),
         (MINIMAL | {"redis": {"url": "redis://r"}}, "no cache secret", "set cacheSecret.existingSecret.name"),
         (MINIMAL | {"redis": {"existingSecret": {"name": "r"}}}, "no cache secret", "openssl rand -base64 32"),
         (
@@ -37,6 +36,11 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
             "remove cacheSecret.value",
         ),
         (MINIMAL | {"cacheSecret": {"value": LONG_SECRET[1:]}}, "shorter than 32 bytes", "openssl rand -base64 32"),
+        (
+            MINIMAL | {"cacheSecret": {"value": f"{LONG_SECRET},old"}},
+            "shorter than 32 bytes",
+            "openssl rand -base64 32",
+        ),
         (MINIMAL | {"networkPolicy": {"enabled": True}}, "would admit every pod", "Name the namespace"),
         (MINIMAL | {"serviceAccount": {"create": False}}, "no account is named", "Set serviceAccount.name"),
         (
@@ -49,10 +53,10 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
             (MINIMAL | {"extraEnv": [{"name": name, "value": "v"}]}, f"extraEnv sets {name}", f"Use {instead}")
             for name, instead in (
                 ("EXTAUTHZ_POLICY", "policy.inline"),
-                ("EXTAUTHZ_SHADOW_POLICY", "policy.shadow"),
                 ("EXTAUTHZ_REDIS_URL", "redis.url"),
                 ("EXTAUTHZ_CACHE_SECRET", "cacheSecret.existingSecret"),
                 ("EXTAUTHZ_CACHE_SECRET_FILE", "cacheSecret.existingSecret"),
+                ("EXTAUTHZ_WORKERS", "replicas"),
             )
         ),
     ],
@@ -64,15 +68,9 @@ def test_values_that_cannot_work_are_refused_with_a_cure(values: dict[str, Any],
     assert mend in str(refused.value)
 
 
-def test_the_shortest_allowed_cache_secret_is_taken() -> None:
-    render(MINIMAL | {"redis": {"url": "redis://r"}, "cacheSecret": {"value": LONG_SECRET}})
-
-
-def test_a_shadow_policy_in_a_configmap_of_the_operator_is_named_by_the_environment() -> None:
-    """The cure that the refusal above tells must itself be accepted."""
-    shadow = {"name": "EXTAUTHZ_SHADOW_POLICY", "value": "/etc/extauthz/next.yaml"}
-    release = render({"policy": {"existingConfigMap": {"name": "policies"}}, "extraEnv": [shadow]})
-    assert release.env()["EXTAUTHZ_SHADOW_POLICY"] == shadow
+@pytest.mark.parametrize("value", [LONG_SECRET, f"{LONG_SECRET},{LONG_SECRET[::-1]}", f"{LONG_SECRET}\n"])
+def test_a_cache_secret_of_32_bytes_is_taken_and_a_second_one_for_rotation(value: str) -> None:
+    assert render(MINIMAL | {"redis": {"url": "redis://r"}, "cacheSecret": {"value": value}}).one("Secret")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +136,7 @@ OPEN_TO_KUBERNETES = {
     "extraObjects/items",
 }
 # What `extauthz check` and Helm define.
-OPEN_TO_OTHERS = {"policy/inline", "policy/shadow", "global"}
+OPEN_TO_OTHERS = {"policy/inline", "global"}
 
 
 def test_the_schema_is_closed_at_every_level() -> None:

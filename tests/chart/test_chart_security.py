@@ -144,7 +144,8 @@ def test_named_readers_of_the_admin_port_do_not_reach_the_other() -> None:
 
 
 def test_restricted_egress_still_resolves_names() -> None:
-    envoys, redis = [{"podSelector": {}}], {"to": [{"podSelector": {}}], "ports": [{"port": 6379}]}
+    envoys: list[dict[str, Any]] = [{"podSelector": {}}]
+    redis = {"to": [{"podSelector": {}}], "ports": [{"port": 6379}]}
     values = MINIMAL | {"networkPolicy": {"enabled": True, "grpcFrom": envoys, "egress": [redis]}}
     spec = render(values).one("NetworkPolicy")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]

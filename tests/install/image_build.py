@@ -134,7 +134,16 @@ def pip_settings() -> dict[str, str]:
     return settings
 
 
-def build_image(buildah: Buildah, tag: str = IMAGE) -> None:
+def copy_source(target: Path) -> Path:
+    """What the Dockerfile needs of the checkout, held still while an image is built or built again."""
+    target.mkdir()
+    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
+        shutil.copy2(ROOT / name, target)
+    shutil.copytree(ROOT / "extauthz", target / "extauthz", ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+def build_image(buildah: Buildah, source: Path, tag: str = IMAGE) -> None:
     """The image of the Dockerfile, on `BASE`; the machine's network settings go in as secrets."""
     settings = pip_settings()
     certificates = settings.get("cert") or ssl.get_default_verify_paths().cafile or CA_BUNDLE
@@ -146,7 +155,7 @@ def build_image(buildah: Buildah, tag: str = IMAGE) -> None:
         *("bud", "--format", "docker", "--isolation", "chroot", "--network", "host", "--pull-never"),
         *("--build-arg", f"BASE={BASE}", "--build-arg", f"VERSION={__version__}", "--build-arg", "REVISION=tested"),
         *("--secret", f"id=pip.conf,src={pip_conf}", "--secret", f"id=ca.crt,src={certificates}"),
-        *("--tag", tag, "--file", str(ROOT / "Dockerfile"), str(ROOT)),
+        *("--tag", tag, "--file", str(source / "Dockerfile"), str(source)),
         timeout_s=BUILD_TIMEOUT_S,
     )
 
@@ -158,5 +167,5 @@ if __name__ == "__main__":
     local.folder.mkdir(parents=True, exist_ok=True)
     if BASE not in local("images", "--format", "{{.Name}}"):
         build_base(local)
-    build_image(local)
+    build_image(local, ROOT)
     print(local("images"))

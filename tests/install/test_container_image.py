@@ -6,6 +6,7 @@ Takes three to four minutes on two cores, most of it the Debian and the download
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,6 +31,7 @@ from tests.install.image_build import (
     build_base,
     build_image,
     cannot_build,
+    copy_source,
 )
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500), pytest.mark.xdist_group("container-image")]
@@ -44,6 +46,7 @@ class Image:
     """A built image, with a working container of it."""
 
     buildah: Buildah
+    source: Path
     container: str
     root: Path
     """The container's filesystem."""
@@ -70,13 +73,22 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
             pytest.fail(lack)
         pytest.skip(lack)
     buildah = Buildah(folder=tmp_path_factory.mktemp("image"))
+    try:
+        yield from built_image(buildah)
+    finally:
+        shutil.rmtree(buildah.folder)  # pytest would keep three of them, two gigabytes each
+
+
+def built_image(buildah: Buildah) -> Iterator[Image]:
     build_base(buildah)
-    build_image(buildah)
+    source = copy_source(buildah.folder / "source")
+    build_image(buildah, source)
     with buildah.container(IMAGE) as container:
         root = Path(buildah("mount", container).strip())
         (site_packages,) = root.glob("opt/extauthz/lib/python3*/site-packages")
         yield Image(
             buildah=buildah,
+            source=source,
             container=container,
             root=root,
             site_packages=site_packages,
@@ -200,7 +212,7 @@ def test_it_serves_on_a_filesystem_that_it_cannot_write(image: Image, policy_fil
 
 
 def test_two_builds_of_one_source_are_alike(image: Image) -> None:
-    build_image(image.buildah, tag=f"{IMAGE}-again")
+    build_image(image.buildah, image.source, tag=f"{IMAGE}-again")
     with image.buildah.container(f"{IMAGE}-again") as container:
         again = Path(image.buildah("mount", container).strip())
         first, second = digests(image.root / "opt/extauthz"), digests(again / "opt/extauthz")

@@ -1,9 +1,9 @@
 """A fleet of processes that share a store and ask one issuer for keys, in virtual time.
 
-    async def main(clock):
-        fleet = Fleet(clock, replicas=2)
-        ...
-    run(main, at=NOW)
+async def main(clock):
+    fleet = Fleet(clock, replicas=2)
+    ...
+run(main, at=NOW)
 """
 
 import asyncio

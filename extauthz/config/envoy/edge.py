@@ -23,8 +23,8 @@ DEFAULT_TRUSTED_CA: Final = "/etc/ssl/certs/ca-certificates.crt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerCertificate:
-    """PEM files with which a server proves who it is; `chain` leaf first."""
+class KeyPair:
+    """PEM files, as Envoy will find them, that prove who somebody is; `chain` leaf first."""
 
     chain: str
     key: str
@@ -35,7 +35,7 @@ class ServiceTls:
     """How Envoy and the service prove themselves to each other: the service's CA, and Envoy's own certificate."""
 
     ca: str
-    client: ServerCertificate | None = None
+    client: KeyPair | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Edge:
     """One Envoy. All sizes in bytes, all times in seconds."""
 
     listen: TcpEndpoint = DEFAULT_LISTEN
-    certificate: ServerCertificate | None = None
+    certificate: KeyPair | None = None
     """None: plain HTTP, for loopback or behind something that ends TLS."""
     admin: TcpEndpoint | None = DEFAULT_ADMIN
     """None: no admin interface."""

@@ -17,13 +17,13 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
-from extauthz.config.envoy.edge import ServerCertificate, is_ip_address
+from extauthz.config.envoy.edge import KeyPair, is_ip_address
 
 _TLS_SOCKET = "envoy.transport_sockets.tls"
 _FROM_1_2 = TlsParameters(tls_minimum_protocol_version=TlsParametersTlsProtocol.TLSv1_2)
 
 
-def server_tls(certificate: ServerCertificate) -> TransportSocket:
+def server_tls(certificate: KeyPair) -> TransportSocket:
     """What the listener shows to clients: HTTP/2 where the client can, TLS 1.2 at least."""
     context = DownstreamTlsContext(
         common_tls_context=CommonTlsContext(
@@ -33,9 +33,7 @@ def server_tls(certificate: ServerCertificate) -> TransportSocket:
     return TransportSocket(name=_TLS_SOCKET, typed_config=AnyMessage.pack(context))
 
 
-def client_tls(
-    ca: str, names: Sequence[str], certificate: ServerCertificate | None = None, *, alpn: str = ""
-) -> TransportSocket:
+def client_tls(ca: str, names: Sequence[str], certificate: KeyPair | None = None, *, alpn: str = "") -> TransportSocket:
     """What Envoy wants to see of a server: a certificate of `ca` for one of `names` (host names or IP addresses).
 
     Without a name list Envoy would accept any certificate of that authority, whoever it is for.
@@ -55,7 +53,7 @@ def client_tls(
     return TransportSocket(name=_TLS_SOCKET, typed_config=AnyMessage.pack(context))
 
 
-def _certificate(certificate: ServerCertificate) -> TlsCertificate:
+def _certificate(certificate: KeyPair) -> TlsCertificate:
     return TlsCertificate(
         certificate_chain=DataSource(filename=certificate.chain), private_key=DataSource(filename=certificate.key)
     )

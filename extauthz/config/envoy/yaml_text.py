@@ -8,6 +8,30 @@ import yaml
 # By the start of a line. The first line that starts so gets the note.
 NOTES: Final[Mapping[str, str]] = {
     "allow_paths:": "Reading only: nobody ends or reconfigures this Envoy over its admin port.",
+    "max_active_downstream_connections:": "More are refused, before memory and file descriptors run out.",
+    "common_http_protocol_options: {idle_timeout: 3600s": "To CGI-like servers x_auth_subject is x-auth-subject.",
+    "stream_idle_timeout:": "A quiet event stream lives this long.",
+    "request_timeout:": "The whole request, body included, is in by then; answers may stream on.",
+    "use_remote_address:": "x-forwarded-* and x-envoy-* are Envoy's own word, not the client's.",
+    "early_header_mutation_extensions:": "Before any filter: nobody but the service says who a caller is.",
+    "normalize_path:": "Routes, service and upstream see one and the same path.",
+    "log_format:": "Without the query: that is where a client may wrongly have put its token.",
+    "custom_tags:": "http.url without the query, and the decision that the span belongs to.",
+    "name: envoy.filters.http.cors": "First, so that refusals carry CORS headers as well.",
+    "name: envoy.filters.http.body_size_limit": "Over HTTP/2 ext_authz alone lets more pass than the service has seen.",
+    "retry_back_off:": "Envoy takes max_interval for the timeout of one attempt as well.",
+    "with_request_body:": "The service judges every byte that the upstream will read, or nothing passes.",
+    "status_on_error:": "No answer is no decision: an MCP client would take 403 for one.",
+    "decoder_header_mutation_rules:": "The service sets and removes these request headers and no others.",
+    "failure_mode_allow:": "No answer, no passage.",
+    "name: ambiguous-path": "What another program may read as another path. The service is asked; nothing is routed.",
+    "typed_per_filter_config:": "Metadata is for everybody: the only routes on which the service is not asked.",
+    "context_extensions:": "Only this file says which resource a route is; no client can.",
+    "timeout: 0s": "Envoy's default of 15 s would cut event streams.",
+    "max_stream_duration:": "The check runs once: so long may a stream outlive its token.",
+    "common_lb_config:": "A busy service is late with health checks first; that must not refuse everybody.",
+    "health_checks:": "Tells Envoy of an endpoint that is about to stop.",
+    "common_http_protocol_options: {idle_timeout: 4s": "Uvicorn and Node close idle connections after 5 s.",
 }
 
 _YAML_CPP_BOOLEANS: Final = frozenset({"y", "n"})

@@ -41,9 +41,7 @@ async def run(url: str, user: str) -> dict[str, Any]:
 
     provider = OAuthClientProvider(
         server_url=url,
-        client_metadata=OAuthClientMetadata(
-            client_name="python v1", redirect_uris=["http://127.0.0.1:6299/callback"]
-        ),
+        client_metadata=OAuthClientMetadata(client_name="python v1", redirect_uris=["http://127.0.0.1:6299/callback"]),
         storage=memory,
         redirect_handler=consent.redirect,
         callback_handler=callback,

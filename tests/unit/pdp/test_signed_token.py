@@ -140,6 +140,11 @@ def test_text_outside_ascii_or_the_shape_is_refused(token: str) -> None:
     assert fault(token).reason is Reason.TOKEN_MALFORMED
 
 
+@pytest.mark.parametrize("token", ["", "\u00e9", "\ud800"])
+def test_any_text_has_a_digest(token: str) -> None:
+    assert len(digest_of(token)) == 32
+
+
 # Revocation.
 
 

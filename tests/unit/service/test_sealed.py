@@ -93,7 +93,9 @@ def test_an_oversized_entry_does_not_open_even_when_genuine() -> None:
     sealer = Sealer([OLD])
     at_the_limit = sealer.seal("decision", "k", b"x" * (MAX_SEALED_BYTES - 41), UNTIL)
     assert sealer.open("decision", "k", at_the_limit, NOW) is not None
-    assert sealer.open("decision", "k", sealer.seal("decision", "k", b"x" * (MAX_SEALED_BYTES - 40), UNTIL), NOW) is None
+    assert (
+        sealer.open("decision", "k", sealer.seal("decision", "k", b"x" * (MAX_SEALED_BYTES - 40), UNTIL), NOW) is None
+    )
 
 
 @given(st.binary(max_size=200))

@@ -146,9 +146,8 @@ def test_templates_are_otherwise_judged_alike(uri: str) -> None:
     assert uri_fault(uri, template=True)
 
 
-PIECES = st.sampled_from(
-    ("http https ws ftp file foo a EX : // / @ .. . %2e %2F %20 %41 ? # ' 80 443 0 127 0x7f localhost x- _ " + "[ ] ::1 & = ; ~ | xn--").split()  # noqa: SIM905
-)
+SIGNS = "http https ws ftp file foo a EX : // / @ .. . %2e %2F %20 %41 ? # ' 80 443 0 127 0x7f x- _ [ ] ::1 & = ; ~ |"
+PIECES = st.sampled_from(SIGNS.split())
 
 
 @given(

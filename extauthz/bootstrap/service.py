@@ -1,0 +1,152 @@
+"""One serving process: everything built and joined, started in order, stopped in the reverse order."""
+
+import asyncio
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Coroutine
+from random import SystemRandom
+from typing import Any, Final
+
+from extauthz.adapters.blocking_shell import BlockingShell
+from extauthz.adapters.check_threads import CheckThreads
+from extauthz.adapters.grpc_server import GrpcServer
+from extauthz.adapters.introspection_http import IntrospectionHttp
+from extauthz.adapters.io_loop import IoLoop
+from extauthz.adapters.issuer_http import IssuerHttp
+from extauthz.adapters.redis_store import RedisStore, connect
+from extauthz.adapters.server_tls import ServerTls
+from extauthz.bootstrap.reload import PolicyReloader
+from extauthz.config.settings import RedisSettings, Settings, TlsSettings
+from extauthz.pdp.policy import Policy
+from extauthz.service.codec import encode_internal_error
+from extauthz.service.key_service import KeyService
+from extauthz.service.keyring import KeyRing
+from extauthz.service.live import Live, Memories, Surroundings
+from extauthz.service.ports import Observer
+from extauthz.service.sealed import Sealer
+from extauthz.service.supply import Supplier
+
+REFRESH_STEP_S: Final = 1.0
+"""How often key sets are looked over for being due."""
+FINISH_S: Final = 10.0
+"""What calls under way are given at the end: the longest that a check waits."""
+
+_log = logging.getLogger("extauthz")
+
+
+class Service:
+    """Built with everything, then `start`, and once `drain`."""
+
+    def __init__(self, settings: Settings, policy: Policy, observer: Observer) -> None:
+        """Build. Raises `ListenFault`, `TlsFault`, and ValueError for a Redis URL of another kind."""
+        self._loop = IoLoop()
+        random = SystemRandom().random
+        self.ring = KeyRing(policy.issuers.values(), policy.cache, random)
+        self.store = _store(settings.redis)
+        sealer = _sealer(settings.redis)
+        self._fetcher = IssuerHttp(clock=time.monotonic)
+        self._introspector = IntrospectionHttp(discovery=self._fetcher.discovery, clock=time.monotonic)
+        self._keys = KeyService(
+            ring=self.ring,
+            fetcher=self._fetcher,
+            store=self.store,
+            sealer=sealer,
+            observer=observer,
+            clock=time.time,
+            random=random,
+        )
+        self._supplier = Supplier(
+            keys=self._keys,
+            store=self.store,
+            sealer=sealer,
+            introspector=self._introspector,
+            observer=observer,
+            clock=time.time,
+        )
+        self.memories = Memories.bounded()
+        self.threads = CheckThreads()
+        self._shell = BlockingShell(
+            live=Live.of(policy),
+            around=Surroundings(ring=self.ring, memories=self.memories, new_id=_new_id, sealer=sealer),
+            supplier=self._supplier,
+            loop=self._loop,
+            observer=observer,
+            clock_ns=time.time_ns,
+            seats=self.threads,
+        )
+        self.server = GrpcServer(
+            self._shell.answer,
+            listen=str(settings.listen),
+            refusal=encode_internal_error("unknown"),
+            threads=self.threads,
+            tls=_tls(settings.tls),
+        )
+        self.reloader = PolicyReloader(settings.policy, policy, self._adopt, observer)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._shell.live.policy
+
+    def start(self) -> None:
+        """Serve. Key sets are fetched meanwhile: a check that comes before them waits for them."""
+        self._loop.start()
+        self._loop.submit(self._keys.warm(self.policy.issuers.values()))
+        self._loop.submit(self._keep_keys_fresh())
+        self.server.start()
+        self.reloader.start()
+        _log.info("policy revision %s, serving on %s", self.policy.revision, self.server.address)
+
+    def drain(self, *, wait_s: float, hurry: threading.Event) -> None:
+        """Stop without failing a call; `hurry` cuts the waiting short."""
+        self.server.drain(wait_s=wait_s, finish_s=FINISH_S, hurry=hurry)
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop what stands behind the server."""
+        self.reloader.stop()
+        for work in (
+            self._supplier.close(),
+            self._keys.close(),
+            self._introspector.close(),
+            self._fetcher.close(),
+            *(() if self.store is None else (self.store.close(),)),
+        ):
+            self._closed(work)
+        self._loop.stop()
+
+    def _closed(self, work: Coroutine[Any, Any, None]) -> None:
+        self._loop.submit(work).result(FINISH_S)
+
+    def _adopt(self, policy: Policy) -> None:
+        """Put a policy in force. Keys of issuers that stay are kept."""
+        self.ring.retain(policy.issuers.values(), policy.cache)
+        self._shell.replace_policy(Live.of(policy))
+        self._loop.submit(self._keys.warm(policy.issuers.values()))
+
+    async def _keep_keys_fresh(self) -> None:
+        while True:
+            await self._keys.refresh_due()
+            await asyncio.sleep(REFRESH_STEP_S)
+
+
+def _new_id() -> str:
+    """A decision id: 64 random bits, so that ids of all processes and times are distinct."""
+    return secrets.token_hex(8)
+
+
+def _store(redis: RedisSettings | None) -> RedisStore | None:
+    return None if redis is None else connect(redis.url.reveal(), clock=time.monotonic)
+
+
+def _sealer(redis: RedisSettings | None) -> Sealer | None:
+    return None if redis is None else Sealer([secret.reveal().encode() for secret in redis.cache_secrets])
+
+
+def _tls(tls: TlsSettings | None) -> ServerTls | None:
+    if tls is None:
+        return None
+    client_ca = "" if tls.client_ca is None else str(tls.client_ca)
+    return ServerTls(cert_file=str(tls.cert), key_file=str(tls.key), client_ca_file=client_ca)

@@ -1,0 +1,126 @@
+"""`extauthz serve`: answer Envoy's checks until told to stop."""
+
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Final
+
+import click
+
+from extauthz.bootstrap.serving import Serving, StartFault
+from extauthz.bootstrap.workers import Workers
+from extauthz.config.fault import PolicyFaults
+from extauthz.config.policy_file import load_policy
+from extauthz.config.settings import Settings, SettingsFaults, Transport, read_settings
+
+DEFAULT_DRAIN_S: Final = 5.0
+"""From NOT_SERVING to the end: two and a half rounds of the rendered proxy's health checks."""
+
+_log = logging.getLogger("extauthz")
+
+
+@click.command()
+@click.option("--policy", metavar="FILE", help="The policy file. [env: EXTAUTHZ_POLICY; default: extauthz.yaml]")
+@click.option("--listen", metavar="ADDRESS", help="Where Envoy asks. [env: EXTAUTHZ_LISTEN; default: 127.0.0.1:9001]")
+@click.option(
+    "--admin-listen",
+    metavar="ADDRESS",
+    help="Probes, metrics, status. [env: EXTAUTHZ_ADMIN_LISTEN; default: 127.0.0.1:9002]",
+)
+@click.option(
+    "--workers", metavar="N|auto", help="Processes; ports count up, one per worker. [env: EXTAUTHZ_WORKERS; default: 1]"
+)
+@click.option("--transport", metavar="NAME", help="How checks come in. [env: EXTAUTHZ_TRANSPORT; default: grpcio]")
+@click.option(
+    "--drain-wait",
+    type=click.FloatRange(0, 300),
+    default=DEFAULT_DRAIN_S,
+    show_default=True,
+    help="Seconds from SIGTERM to the end of service, for the proxy to notice.",
+)
+@click.option("--parent-fd", type=int, hidden=True, help="Stop when this pipe closes.")
+@click.pass_context
+def serve(
+    ctx: click.Context,
+    *,
+    policy: str | None,
+    listen: str | None,
+    admin_listen: str | None,
+    workers: str | None,
+    transport: str | None,
+    drain_wait: float,
+    parent_fd: int | None,
+) -> None:
+    """Answer Envoy's checks (envoy.service.auth.v3.Authorization) until SIGTERM.
+
+    SIGHUP reads the policy file again; so does a change of the file. SIGTERM drains: health turns to NOT_SERVING,
+    checks go on being answered, then calls under way are finished. A second signal, or Ctrl-C, cuts the waiting short.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    settings = read_settings(
+        os.environ, policy=policy, listen=listen, admin_listen=admin_listen, workers=workers, transport=transport
+    )
+    if isinstance(settings, SettingsFaults):
+        raise click.UsageError(str(settings))
+    _refuse_what_is_not_there(settings)
+    loaded = load_policy(settings.policy)
+    if isinstance(loaded, PolicyFaults):
+        click.echo(str(loaded), err=True)
+        count = len(loaded.faults)
+        raise click.ClickException(f"the policy has {count} fault{'s' * (count != 1)}: mend the file and start again")
+    if settings.workers > 1:
+        ctx.exit(Workers(_commands(settings, drain_wait)).run())
+    try:
+        _run(Serving(settings, loaded), drain_wait, parent_fd)
+    except StartFault as fault:
+        raise click.ClickException(str(fault)) from fault
+
+
+def _refuse_what_is_not_there(settings: Settings) -> None:
+    if settings.transport is not Transport.GRPCIO:
+        raise click.UsageError(f"transport {settings.transport} is not part of this version: use grpcio")
+    if settings.shadow_policy is not None:
+        raise click.UsageError("shadow policies are not part of this version: unset EXTAUTHZ_SHADOW_POLICY")
+
+
+def _commands(settings: Settings, drain_wait: float) -> list[list[str]]:
+    """The arguments of each worker. Everything else it reads from the same environment."""
+    return [
+        [
+            f"--policy={settings.policy}",
+            f"--listen={settings.worker_listen(number)}",
+            f"--admin-listen={settings.worker_admin_listen(number)}",
+            "--workers=1",
+            f"--drain-wait={drain_wait}",
+        ]
+        for number in range(settings.workers)
+    ]
+
+
+def _run(serving: Serving, drain_wait: float, parent_fd: int | None) -> None:
+    """Serve until SIGTERM or SIGINT, or until the parent is gone. Signals count from before anybody can be answered."""
+    told, hurry = threading.Event(), threading.Event()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if told.is_set() or number == signal.SIGINT:
+            hurry.set()
+        told.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGHUP, lambda *_: serving.ask_reload())
+    if parent_fd is not None:
+        threading.Thread(target=_watch_parent, args=(parent_fd,), name="extauthz-parent", daemon=True).start()
+    serving.start()
+    told.wait()
+    serving.drain(wait_s=drain_wait, hurry=hurry)
+
+
+def _watch_parent(pipe: int) -> None:
+    """Nothing is ever written: reading returns when the parent is gone."""
+    os.read(pipe, 1)
+    _log.warning("the parent process is gone; stopping")
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,180 @@
+"""`extauthz serve` as a process: start, reload, keys, Redis, workers, end."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from extauthz.demo.processes import ProgramError
+from tests.support import tokens
+from tests.support.checks import call_tool, check_request
+from tests.support.http_issuer import HttpIssuer
+from tests.support.redis_server import RedisServer
+from tests.support.served import Served, policy_text
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def issuer() -> Iterator[HttpIssuer]:
+    with HttpIssuer() as running:
+        running.answer("/jwks", body=tokens.key_set_document())
+        yield running
+
+
+def good(scope: str = "weather:read", body: bytes | None = None) -> bytes:
+    return check_request(body, token=tokens.mint({"scope": scope}, now=time.time()))
+
+
+def test_it_answers_and_fetches_keys_without_credentials(tmp_path: Path, issuer: HttpIssuer) -> None:
+    with Served(tmp_path, policy_text(issuer.url)) as served:
+        assert served.ask(good()).allowed
+        assert served.ask(check_request()).status == 401
+        assert served.ask(good(body=call_tool("set_alert"))).reason == "scope_insufficient"
+    assert issuer.count("/jwks") == 1
+    assert "authorization" not in issuer.seen[0].headers
+
+
+def test_a_broken_policy_stops_it_with_every_fault(tmp_path: Path) -> None:
+    broken = policy_text("https://door.example.com").replace("baseline", "basline").replace("version: 1", "version: 2")
+    served = Served(tmp_path, broken)
+    with pytest.raises(ProgramError):
+        served.program.__enter__()
+    lines = served.program.output().splitlines()
+    assert any(line.startswith(f"{served.policy}:1:") for line in lines)
+    assert any("basline" in line and "baseline" in line for line in lines)
+    assert "Traceback" not in served.program.output()
+
+
+def test_a_changed_policy_is_loaded_and_a_broken_one_keeps_the_last_good_one(
+    tmp_path: Path, issuer: HttpIssuer
+) -> None:
+    with Served(tmp_path, policy_text(issuer.url)) as served:
+        assert served.ask(good()).allowed
+        served.policy.write_text("version: 1\nnonsense: true\n")
+        eventually(lambda: "was not loaded" in served.program.output(), "the fault is logged")
+        assert served.ask(good()).allowed
+        served.policy.write_text(policy_text(issuer.url, tool="other"))
+        eventually(lambda: served.ask(good()).reason == "operation_uncovered", "the new policy is in force")
+
+
+def test_sighup_reads_the_policy_again(tmp_path: Path, issuer: HttpIssuer) -> None:
+    with Served(tmp_path, policy_text(issuer.url)) as served:
+        served.policy.write_text("version: 1\nnonsense: true\n")
+        served.program.signal(signal.SIGHUP)
+        eventually(lambda: "was not loaded" in served.program.output(), "the fault is logged")
+        assert served.ask(good()).allowed
+
+
+def test_unreachable_keys_are_503_with_retry_after_and_no_challenge(tmp_path: Path, issuer: HttpIssuer) -> None:
+    issuer.answer("/jwks", status=500, body=b"")
+    with Served(tmp_path, policy_text(issuer.url)) as served:
+        answer = served.ask(good())
+        assert (answer.status, answer.reason) == (503, "keys_unavailable")
+        assert answer.headers["retry-after"]
+        assert answer.challenge is None
+
+
+def test_keys_that_come_later_end_the_503(tmp_path: Path, issuer: HttpIssuer) -> None:
+    issuer.answer("/jwks", status=500, body=b"")
+    with Served(tmp_path, policy_text(issuer.url)) as served:
+        assert served.ask(good()).status == 503
+        issuer.answer("/jwks", body=tokens.key_set_document())
+        eventually(lambda: served.ask(good()).allowed, "keys are fetched", within_s=60)
+
+
+SECRET = {"EXTAUTHZ_CACHE_SECRET": "0123456789abcdef0123456789abcdef"}
+
+
+def test_two_processes_share_keys_decisions_and_sessions_through_redis(tmp_path: Path, issuer: HttpIssuer) -> None:
+    policy = policy_text(issuer.url)
+    with RedisServer(tmp_path) as redis:
+        shared = {"EXTAUTHZ_REDIS_URL": redis.url, **SECRET}
+        with Served(tmp_path, policy, environment=shared, name="one") as one:
+            data = good()
+            assert one.ask(data).allowed
+            eventually(lambda: b"decision:" in redis.command("KEYS", "*"), "the decision is in Redis")
+            with Served(tmp_path, policy, environment=shared, name="two") as two:
+                answer = two.ask(data)
+                assert (answer.allowed, answer.metadata["cache"]) == (True, "redis")
+                assert issuer.count("/jwks") == 1
+                session = {"mcp-session-id": "s-1"}
+                mine = check_request(token=tokens.mint({"scope": "weather:read"}, now=time.time()), headers=session)
+                other = tokens.mint({"scope": "weather:read", "sub": "mallory"}, now=time.time())
+                assert one.ask(mine).allowed
+                assert two.ask(check_request(token=other, headers=session)).reason == "session_unknown"
+
+
+def test_a_dump_of_redis_names_no_token_claim_or_subject(tmp_path: Path, issuer: HttpIssuer) -> None:
+    with RedisServer(tmp_path) as redis:
+        shared = {"EXTAUTHZ_REDIS_URL": redis.url, **SECRET}
+        token = tokens.mint({"scope": "weather:read"}, now=time.time())
+        with Served(tmp_path, policy_text(issuer.url), environment=shared) as served:
+            assert served.ask(check_request(token=token, headers={"mcp-session-id": "my-session"})).allowed
+            eventually(lambda: b"decision:" in redis.command("KEYS", "*"), "the decision is in Redis")
+            keys = [line for line in redis.command("KEYS", "*").split(b"\r\n") if line.startswith(b"extauthz")]
+            dump = b"".join(key + redis.command("GET", key) for key in keys)
+    assert len(keys) >= 3
+    for clear in (token, token[-60:], tokens.SUBJECT, "weather:read", "my-session", "acme", tokens.CLIENT):
+        assert clear.encode() not in dump
+
+
+def test_redis_killed_changes_no_answer(tmp_path: Path, issuer: HttpIssuer) -> None:
+    with RedisServer(tmp_path) as redis:
+        shared = {"EXTAUTHZ_REDIS_URL": redis.url, **SECRET}
+        with Served(tmp_path, policy_text(issuer.url), environment=shared) as served:
+            assert served.ask(good()).allowed
+            redis.kill()
+            for _ in range(5):
+                assert served.ask(good()).allowed
+                assert served.ask(good(body=call_tool("set_alert"))).reason == "scope_insufficient"
+
+
+def test_sigterm_ends_it_well(tmp_path: Path, issuer: HttpIssuer) -> None:
+    with Served(tmp_path, policy_text(issuer.url)) as served:
+        assert served.ask(good()).allowed
+        assert served.program.stop() == 0
+        assert "Traceback" not in served.program.output()
+
+
+def test_a_busy_port_is_told_in_one_line(tmp_path: Path, issuer: HttpIssuer) -> None:
+    with Served(tmp_path, policy_text(issuer.url)) as first:
+        second = Served(tmp_path, policy_text(issuer.url), name="second")
+        second.program.arguments = (*second.program.arguments, f"--listen=127.0.0.1:{first.port}")
+        with pytest.raises(ProgramError):
+            second.program.__enter__()
+        assert str(first.port) in second.program.output()
+        assert "Traceback" not in second.program.output()
+
+
+def test_workers_listen_on_ports_that_count_up_and_are_replaced_when_they_end(
+    tmp_path: Path, issuer: HttpIssuer
+) -> None:
+    served = Served(tmp_path, policy_text(issuer.url), arguments=("--workers=2",))
+    with served:
+
+        def answers(port: int) -> bool:
+            try:
+                return served.ask(good(), port).allowed
+            except grpc.RpcError:
+                return False
+
+        eventually(lambda: answers(served.port + 1), "the second worker answers")
+        children = Path(f"/proc/{served.program.pid}/task/{served.program.pid}/children").read_text().split()
+        assert len(children) == 2
+        os.kill(int(children[0]), signal.SIGKILL)
+        eventually(lambda: "starting another" in served.program.output(), "the loss is noticed")
+        eventually(lambda: answers(served.port) and answers(served.port + 1), "both answer again")
+
+
+def test_workers_do_not_outlive_their_parent(tmp_path: Path, issuer: HttpIssuer) -> None:
+    with Served(tmp_path, policy_text(issuer.url), arguments=("--workers=2",)) as served:
+        pid = served.program.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        served.program.signal(signal.SIGKILL)
+        eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "the workers are gone")
