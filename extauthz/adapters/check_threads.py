@@ -5,9 +5,9 @@ the former (they share one interpreter), many are needed by the latter. So only 
 thread that begins to wait takes one of a bounded number of seats and hands its place to a spare thread meanwhile.
 
 Checks are taken first come, first served, as long as the first in line has not stood there for `PATIENCE_S`. Once it
-has, more comes than can be done, and soon the proxy's deadline (200 ms by default) would pass for every check before its
-turn: all work would be for nobody. So the newest goes first then, and in between the oldest, as many of them in a row
-as nobody waits for any more: those cost next to nothing, and one that somebody does wait for still gets its turn.
+has, more comes than can be done, and soon the proxy's deadline (200 ms by default) would pass for every check before
+its turn: all work would be for nobody. So the newest goes first then, and in between the oldest, as many of them in a
+row as nobody waits for any more: those cost next to nothing, and one that somebody does wait for still gets its turn.
 """
 
 import logging
@@ -19,13 +19,17 @@ from queue import SimpleQueue
 from typing import Any, Final, TypeAlias
 
 DEFAULT_THREADS: Final = 4
-"""Working threads: enough to keep one core busy, few enough to leave the interpreter to the thread that accepts calls."""
+"""Working threads: enough for one core, few enough to leave the interpreter to the thread that accepts calls."""
 DEFAULT_SEATS: Final = 64
 """Checks that wait at once. 64 waits of 20 ms are 3,200 cold checks a second; each costs a thread (about 0.1 MB)."""
 PATIENCE_S: Final = 0.1
 """Seconds in line up to which checks are taken in order: half of Envoy's default deadline."""
 STALE_S: Final = 0.25
 """Seconds in line after which a check is among the oldest: past Envoy's default deadline."""
+
+# What a token in a queue says.
+_GO: Final = True
+_END: Final = False
 
 _log = logging.getLogger("extauthz.grpc")
 
@@ -77,7 +81,7 @@ class CheckThreads:
         self._allowed = threads
         self._seats = seats
         self._line: deque[_Task] = deque()
-        # One token per task in line (False: end), and one per parked thread that is to work again.
+        # One token per task in line, and one per parked thread that is to work again.
         self._arrivals: SimpleQueue[bool] = SimpleQueue()
         self._places: SimpleQueue[bool] = SimpleQueue()
         self._lock = threading.Lock()
@@ -124,7 +128,7 @@ class CheckThreads:
         if self._working < self._allowed:
             with self._lock:
                 self._fill_place()
-        self._arrivals.put(True)
+        self._arrivals.put(_GO)
         return done
 
     def close(self) -> None:
@@ -132,9 +136,9 @@ class CheckThreads:
         with self._lock:
             self._closed = True
             for _ in range(self._working + self._waiting):
-                self._arrivals.put(False)
+                self._arrivals.put(_END)
             for _ in range(self._parked):
-                self._places.put(False)
+                self._places.put(_END)
 
     def _fill_place(self) -> None:
         """Let one more thread work, if one may. With the lock held."""
@@ -143,7 +147,7 @@ class CheckThreads:
         self._working += 1
         if self._parked:
             self._parked -= 1
-            self._places.put(True)
+            self._places.put(_GO)
         else:
             threading.Thread(target=self._work, name="extauthz-check", daemon=True).start()
 

@@ -60,6 +60,8 @@ class Health:
 
     def close(self) -> None:
         """End the threads; call it when the server has stopped."""
+        with self._lock:
+            self._watchers.clear()
         self._checks.shutdown(wait=False)
         self._news.shutdown(wait=False)
 

@@ -5,14 +5,13 @@ must wait does so in seats of its own (`check_threads`).
 """
 
 import logging
-import math
 import os
 import threading
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import grpc
 
@@ -32,6 +31,10 @@ MIN_PING_INTERVAL_MS: Final = 500
 """Proxies may ping idle connections this often; by default gRPC closes such connections (GOAWAY, too many pings)."""
 KEEPALIVE_MS: Final = 60_000
 """A connection whose peer has vanished is noticed after this long; gRPC's default is two hours."""
+NO_DEADLINE_S: Final = 1e9
+"""grpcio states the lack of a deadline as one in the far future, about 3e11 years away: anything above 30 years."""
+CUT_OFF_AFTER_S: Final = 60.0
+"""gRPC's own limit for calls under way, should ours not be kept."""
 DEFAULT_SOCKET_MODE: Final = 0o660
 """Permissions of a Unix socket: the service's user and group."""
 
@@ -78,13 +81,13 @@ class GrpcServer:
         self._credentials = None if tls is None else RotatingCredentials(tls)
         self.health: Final = Health(serving=serving)
         self._server: Any = grpc.server(
-            threads,
-            handlers=(
+            cast("Any", threads),
+            handlers=[
                 grpc.method_handlers_generic_handler(
                     CHECK_SERVICE, {"Check": grpc.unary_unary_rpc_method_handler(self._check)}
                 ),
                 self.health.handler(),
-            ),
+            ],
             options=_OPTIONS,
             maximum_concurrent_rpcs=MAX_CALLS,
         )
@@ -127,11 +130,11 @@ class GrpcServer:
         """Accept nothing more and give calls under way `finish_s` seconds. Returns whether all were finished."""
         self.health.set_serving(serving=False)
         self.health.end_watches()
-        ended = self._server.stop(finish_s)
+        ended = self._server.stop(finish_s + CUT_OFF_AFTER_S)
         finished = bool(ended.wait(finish_s))
         if not finished:
             _log.warning("calls were still under way %g s after the end of service; they are cut off", finish_s)
-            ended.wait()
+            self._server.stop(None)
         self._threads.close()
         self.health.close()
         return finished
@@ -168,4 +171,4 @@ def _call(context: Any) -> Call:
         elif key == "tracestate":
             tracestate = value
     left_s = context.time_remaining()
-    return Call(now_ns, None if left_s == math.inf else now_ns / 1e9 + left_s, traceparent, tracestate)
+    return Call(now_ns, now_ns / 1e9 + left_s if left_s < NO_DEADLINE_S else None, traceparent, tracestate)

@@ -68,7 +68,7 @@ def parse_listen(text: str) -> ListenAddress:
 
 
 def claim(address: ListenAddress) -> None:
-    """Find out whether the address can be had; remove the socket file that a dead process left. Raises `ListenFault`."""
+    """Find out whether the address can be had; remove a socket file whose owner is gone. Raises `ListenFault`."""
     match address:
         case TcpAddress():
             _claim_tcp(address)
@@ -84,7 +84,7 @@ def _claim_tcp(address: TcpAddress) -> None:
     """
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise ListenFault(f"{address}: the host name cannot be resolved: write an address of this machine") from error
     absent: OSError | None = None
     had = False

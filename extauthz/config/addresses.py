@@ -66,7 +66,7 @@ def resource_uri_complaint(text: str, *, allow_http: bool) -> Complaint | None:
     if url.path and path_of(url.path) is None:
         return Complaint(
             f"no request can match the path of {quoted(text)}",
-            'write it without "//", dot segments, ";" and escapes of letters, digits, "/", "." or controls',
+            'write it without "//", dot segments, ";", non-ASCII, and escapes of anything that needs none',
         )
     canonical = canonical_uri(text)
     if canonical != text:

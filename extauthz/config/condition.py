@@ -124,9 +124,11 @@ def compile_condition(text: str) -> CelCondition | tuple[ConditionFault, ...]:
 def _arguments_read(text: str) -> frozenset[str] | None:
     """Which top-level arguments an expression reads: proved by the type checker.
 
-    The expression is compiled where `args` itself does not exist and only the named members do. It compiles only if
-    every use of `args` is a selection of one of them.
+    The expression is compiled where `args` itself does not exist and only the members named in its text do. That
+    succeeds only if every use of `args` is a selection of one of them.
     """
+    if _compiles(text, request=True, arguments=()):
+        return frozenset()
     named = frozenset(_NAMED_ARGUMENT.findall(text))
     if len(named) > _MAX_NAMED_ARGUMENTS:
         return None
@@ -145,26 +147,27 @@ def _compiles(text: str, *, request: bool, arguments: tuple[str, ...]) -> bool:
 
 def _within_bounds(arguments: dict[str, Any], iterated: int, loops: int) -> bool:
     """Whether handing the arguments over and looping over them stays cheap. Walks level by level, without recursion."""
-    values, longest, depth = 0, 0, 0
+    values = longest = 0
     level: list[Any] = [arguments]
-    while level:
-        depth += 1
+    for _ in range(MAX_ARGUMENT_DEPTH):
         below: list[Any] = []
-        for value in level:
-            if isinstance(value, dict):
-                values += len(value)
-                longest = max(longest, max(map(len, value), default=0))
-                below.extend(value.values())
-            elif isinstance(value, list):
-                values += len(value)
-                below.extend(value)
-            elif isinstance(value, str):
-                longest = max(longest, len(value))
+        for container in level:
+            values += len(container)
             if values > MAX_ARGUMENT_VALUES:
                 return False
+            members = container
+            if isinstance(container, dict):
+                members = (*container, *container.values())
+            for value in members:
+                if isinstance(value, str):
+                    longest = max(longest, len(value))
+                elif isinstance(value, dict | list):
+                    below.append(value)
+        if not below:
+            break
         level = below
-        if depth > MAX_ARGUMENT_DEPTH + 1 and level:
-            return False
+    else:
+        return False
     iterations = min(_ITERATIONS, max(1, values + iterated) ** min(loops, 4))
     steps: int = iterations * longest
     return steps <= MAX_CHARACTER_STEPS

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
+from os import fsencode
 from typing import Final, TypeAlias
 
 from extauthz.config.fault import Complaint, quoted
@@ -46,7 +47,7 @@ def endpoint_of(text: str) -> Endpoint | Complaint:
         path = text.removeprefix("unix:")
         if path.startswith("//"):
             path = path.removeprefix("//")  # unix:///path, the absolute form of gRPC's naming
-        if not path or "\0" in path or len(path.encode()) > MAX_SOCKET_PATH_BYTES:
+        if not path or "\0" in path or len(fsencode(path)) > MAX_SOCKET_PATH_BYTES:
             mend = f"write unix:/path with at most {MAX_SOCKET_PATH_BYTES} bytes"
             return Complaint(f"{quoted(text)} is not a socket path", mend)
         return UnixEndpoint(path)

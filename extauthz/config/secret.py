@@ -42,10 +42,11 @@ def secret_from_file(path: Path) -> Secret | Complaint:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_SECRET_BYTES + 1)
-        text = content.decode()
-    except OSError as error:
-        why = error.strerror or type(error).__name__
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a file name"
         return Complaint(f"the secret file {quoted(str(path))} cannot be read: {why}", "mount or create the file")
+    try:
+        text = content.decode()
     except UnicodeDecodeError:
         return Complaint(f"the secret file {quoted(str(path))} is not UTF-8 text", "write the secret as text")
     if len(content) > MAX_SECRET_BYTES:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ from extauthz.config.endpoint import (
     endpoint_of,
     worker_endpoint,
 )
-from extauthz.config.fault import Complaint, quoted, suggestion
+from extauthz.config.fault import Complaint, quoted
 from extauthz.config.secret import Secret, secret_from_file
 
 DEFAULT_POLICY: Final = "extauthz.yaml"
@@ -62,6 +63,9 @@ KNOWN_VARIABLES: Final = (
     "EXTAUTHZ_DEBUG",
 )
 """Every variable of ours. A variable that is nearly one of these is a fault: a setting would silently be off."""
+
+# How alike a misspelt variable is to the one that was meant (difflib ratio): one or two letters off.
+_NEAR: Final = 0.8
 
 # Kubernetes sets such variables for a Service that is named extauthz.
 _KUBERNETES: Final = re.compile(r"EXTAUTHZ_(?:.*_)?(?:SERVICE_(?:HOST|PORT.*)|PORT(?:_.*)?)")
@@ -228,9 +232,11 @@ class _Reader:
             ours = name.upper().startswith("EXTAUTHZ_") and not _KUBERNETES.fullmatch(name)
             if not ours or name in KNOWN_VARIABLES:
                 continue
-            mend = suggestion(name.upper(), KNOWN_VARIABLES, "")
-            if mend:
-                self._fault(name, "no such setting", mend)
+            # Compared without the prefix, which would make everything look near. A variable of the operator's own (a
+            # client secret that the policy names) may have the prefix as well, so only near misses are faults.
+            close = get_close_matches(_bare(name), map(_bare, KNOWN_VARIABLES), n=1, cutoff=_NEAR)
+            if close:
+                self._fault(name, "no such setting", f"did you mean EXTAUTHZ_{close[0]}?")
 
     def _workers(self, setting: str, text: str, cpus: int | None) -> int:
         if text == "auto":
@@ -254,10 +260,13 @@ class _Reader:
         default = str(TcpEndpoint(DEFAULT_ADMIN_HOST, port))
         setting, text = self._given(flags, "admin_listen", default)
         admin = self._endpoint(setting, text, default)
+        if isinstance(admin, TcpEndpoint) and admin.port + workers - 1 > MAX_PORT:
+            self._fault(setting, f"the admin ports of {workers} workers go beyond {MAX_PORT}", "use a lower port")
         taken = {worker_endpoint(listen, worker) for worker in range(workers)}
-        if _meet(admin, taken):
+        if any(_meet(worker_endpoint(admin, worker), taken) for worker in range(workers)):
             last = worker_endpoint(listen, workers - 1)
-            message = f"{admin} is taken by the workers, which listen on {listen} to {last}"
+            own = f"{admin} to {worker_endpoint(admin, workers - 1)}" if workers > 1 else str(admin)
+            message = f"{own} meets where checks come in, {listen}" + (f" to {last}" if workers > 1 else "")
             self._fault(setting, message, "choose another port")
         return admin
 
@@ -273,14 +282,11 @@ class _Reader:
         if scheme not in REDIS_SCHEMES or "://" not in url:
             # The URL may hold a password: it is not repeated.
             self._fault("EXTAUTHZ_REDIS_URL", "not a Redis URL", "write redis://host:6379/0 or rediss://host:6380/0")
-        if not secrets and not self._names_secret():
+        if not secrets and not any(fault.setting.startswith("EXTAUTHZ_CACHE_SECRET") for fault in self.faults):
             message = "needed with EXTAUTHZ_REDIS_URL: what stands in Redis is signed with it"
             mend = f"set it to at least {MIN_CACHE_SECRET_BYTES} random bytes, as from `openssl rand -hex 32`"
             self._fault("EXTAUTHZ_CACHE_SECRET", message, mend)
         return RedisSettings(url=Secret(url), cache_secrets=secrets)
-
-    def _names_secret(self) -> bool:
-        return bool(self._variable("EXTAUTHZ_CACHE_SECRET") or self._variable("EXTAUTHZ_CACHE_SECRET_FILE"))
 
     def _cache_secrets(self) -> tuple[Secret, ...]:
         setting, file = "EXTAUTHZ_CACHE_SECRET", self._variable("EXTAUTHZ_CACHE_SECRET_FILE")
@@ -295,6 +301,11 @@ class _Reader:
                 self._fault(setting, found.message, found.mend)
                 return ()
             text = found.reveal()
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self._fault(setting, "not UTF-8 text", "write the secret as hex or base64")
+            return ()
         parts = [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
         if len(parts) > MAX_CACHE_SECRETS:
             message = f"{len(parts)} secrets, separated by commas or line ends"
@@ -330,6 +341,10 @@ class _Reader:
             why = getattr(error, "strerror", None) or "not a file name"
             self._fault(name, f"{quoted(text)} cannot be read: {why}", "name a PEM file that exists")
         return path
+
+
+def _bare(variable: str) -> str:
+    return variable.upper().removeprefix("EXTAUTHZ_")
 
 
 def _meet(endpoint: Endpoint, taken: set[Endpoint]) -> bool:

@@ -14,6 +14,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 
+from extauthz import __version__
 from extauthz.demo.processes import LOOPBACK
 
 IDENTITY_PREFIX: Final = "x-auth-"
@@ -67,7 +68,8 @@ def _caller(context: Context) -> Caller:
 
 def server() -> MCPServer:
     """The server, with its tools, prompt and resources."""
-    weather = MCPServer("weather", instructions="Forecasts and alerts for a few cities; all of it made up.")
+    instructions = "Forecasts and alerts for a few cities; all of it made up."
+    weather = MCPServer("weather", version=__version__, instructions=instructions)
     alerts: dict[str, float] = {}
 
     @weather.tool()

@@ -15,12 +15,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self, TypeAlias
+from urllib.parse import urlsplit
 
 import grpc
-import httpx
 
 Probe: TypeAlias = Callable[[], bool]
 """Whether the program is ready. Called again and again until it says yes; must return within about a second."""
@@ -106,13 +107,20 @@ def accepts_tcp(port: int, host: str = LOOPBACK) -> Probe:
 
 
 def answers_http(url: str, status: int = 200) -> Probe:
-    """Ready when a GET of `url` is answered with `status`."""
+    """Ready when a GET of `url` (http) is answered with `status`."""
+
+    split = urlsplit(url)
+    target = split.path + (f"?{split.query}" if split.query else "")
 
     def probe() -> bool:
+        connection = HTTPConnection(split.netloc, timeout=PROBE_TIMEOUT_S)
         try:
-            return httpx.get(url, timeout=PROBE_TIMEOUT_S, trust_env=False).status_code == status
-        except httpx.HTTPError:
+            connection.request("GET", target or "/")
+            return connection.getresponse().status == status
+        except (OSError, HTTPException):
             return False
+        finally:
+            connection.close()
 
     return probe
 

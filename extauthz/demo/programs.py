@@ -79,7 +79,7 @@ def extauthz_serve(
             *("--drain-wait", "0"),  # no proxy needs time to notice: Envoy is stopped first
         ],
         log=folder / f"{name}.log",
-        ready=lambda: ready() and health(),
+        ready=health,
         environment=clean_environment(**environment),
     )
 
@@ -91,7 +91,15 @@ def envoy(folder: Path, *, config: Path, port: int, admin_port: int) -> Program:
         "Envoy",
         [
             *(str(envoy_executable()), "--config-path", str(config), "--config-yaml", ENVOY_FLUSH),
-            *("--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"),
+            *(
+                "--disable-hot-restart",
+                "--concurrency",
+                "1",
+                "--log-level",
+                "warning",
+                "--file-flush-interval-msec",
+                "100",
+            ),
         ],
         log=folder / "envoy.log",
         ready=lambda: ready() and accepts(),

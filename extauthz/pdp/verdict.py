@@ -3,13 +3,12 @@
 A `Forward` can only be made from a `Permit`: there is no other way to let a request pass.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
-from urllib.parse import quote
 
+from extauthz.pdp.caller import Caller, Headers
 from extauthz.pdp.challenge import build_challenge, challenge_scopes
 from extauthz.pdp.cors import denial_headers, preflight_headers
 from extauthz.pdp.decide import granted_scopes
@@ -25,13 +24,7 @@ RETRY_AFTER_S: Final = 5
 
 DECISION_HEADER: Final = "x-extauthz-decision"
 
-# Every printable ASCII character but `%`, which must be escaped for the coding to be reversible, and the space,
-# which is escaped only at the ends, where HTTP would drop it.
-_VERBATIM: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
-
 _JSONRPC_REASONS: Final = frozenset({Reason.OPERATION_UNCOVERED, Reason.POLICY_DENIED, Reason.SCOPE_INSUFFICIENT})
-
-Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,35 +48,6 @@ class Reply:
 Verdict: TypeAlias = Forward | Reply
 
 
-def header_value(text: str) -> str:
-    """A text as a header value: UTF-8 percent-encoded where it is not plain ASCII. Different texts stay different."""
-    if text.isascii() and text.isprintable() and "%" not in text and text == text.strip(" "):
-        return text
-    inner = text.strip(" ")
-    lead = "%20" * (len(text) - len(text.lstrip(" "))) if inner else "%20" * len(text)
-    trail = "%20" * (len(text) - len(text.rstrip(" "))) if inner else ""
-    return lead + quote(inner, safe=_VERBATIM + " ", errors="surrogatepass") + trail
-
-
-def subject_hash(principal: Principal) -> str:
-    """A short stable stand-in for (issuer, subject) in metadata and logs of the proxy."""
-    framed = f"{len(principal.issuer)}:{principal.issuer}{principal.subject}"
-    return hashlib.sha256(framed.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def identity_headers(resource: Resource, principal: Principal) -> Headers:
-    """The verified identity for the upstream, without the decision id. Empty values are left out."""
-    prefix = resource.upstream_headers.prefix
-    values = (
-        ("subject", principal.subject),
-        ("issuer", principal.issuer),
-        ("organization", principal.organization),
-        ("client-id", principal.client_id),
-        ("scopes", " ".join(sorted(principal.scopes))),
-    )
-    return tuple((prefix + name, header_value(value)) for name, value in values if value)
-
-
 def removed_headers(resource: Resource, request: HttpRequest, set_names: frozenset[str]) -> tuple[str, ...]:
     """Client headers that must not reach the upstream: the token, and whatever looks like one of our identity headers.
 
@@ -91,25 +55,20 @@ def removed_headers(resource: Resource, request: HttpRequest, set_names: frozens
     Servers of the CGI family read `_` and `-` alike, so a name counts with either.
     """
     prefix = resource.upstream_headers.prefix
-    removed = [
-        name
-        for name in request.headers
-        if name not in set_names and (name.startswith(prefix) or name.replace("_", "-").startswith(prefix))
-    ]
+    removed = [name for name in request.headers if name.startswith(prefix) and name not in set_names]
+    removed += [name for name in request.headers if "_" in name and name.replace("_", "-").startswith(prefix)]
     if not resource.upstream_headers.forward_token:
         removed.append("authorization")
     return tuple(removed)
 
 
-def forward(resource: Resource, permit: Permit, request: HttpRequest, decision_id: str) -> Forward:
-    """Let a permitted request pass, with the verified identity."""
-    headers = (
-        *identity_headers(resource, permit.principal),
-        (resource.upstream_headers.prefix + "decision", decision_id),
-    )
+def forward(resource: Resource, permit: Permit, caller: Caller, request: HttpRequest, decision_id: str) -> Forward:
+    """Let a permitted request pass, with the verified identity. `permit` is what makes a `Forward` possible."""
+    if permit.principal != caller.principal:
+        raise ValueError("the decision was made for somebody else")
     return Forward(
-        set_headers=headers,
-        remove_headers=removed_headers(resource, request, frozenset(name for name, _ in headers)),
+        set_headers=(*caller.headers, (caller.decision_header, decision_id)),
+        remove_headers=removed_headers(resource, request, caller.header_names),
     )
 
 

@@ -13,7 +13,7 @@ a token names a key that is not held, or its signature is bad (at most every 30 
     2. Else the fleet's right to fetch is claimed, for 30 s. Claimed by another process: wait for its document.
     3. Claimed, or the store cannot tell: fetch, adopt, publish.
 refresh ahead of expiry, by the background loop
-    As for nothing held, but nobody waits: a lease that another process holds means to look again a moment later.
+    As for nothing held, but nobody waits: where another process holds the lease, the loop's next step looks again.
 
 After a failed fetch the lease is left to run out, so that a fleet of any size asks an issuer that is down only once
 per lease. Whatever fails, the set that is held goes on counting up to its ceiling.
@@ -43,7 +43,7 @@ NOT_YET: Final = "no key set has been obtained yet: see the status page"
 LEASE_ROUNDS: Final = 2
 """How often a process waits for another's fetch before it says that no keys can be had."""
 LOOK_AGAIN_S: Final = 1.0
-"""When to look into the store again after another process was found fetching, or had fetched."""
+"""A document found in the store may be older than a rotation: how soon a token may cause another look."""
 
 
 class KeyService:
@@ -158,8 +158,8 @@ class KeyService:
             return
         claim = await self._claim(ClaimKind.REFRESH, issuer, now)
         if isinstance(claim, Taken):
-            self._ring.postpone(issuer, now + LOOK_AGAIN_S)
-        elif fault := await self._fetch(issuer, now, claim):
+            return
+        if fault := await self._fetch(issuer, now, claim):
             self._failed(issuer, fault)
             if held.key_set is not None:
                 # The store may have lost what we hold (a flush, a restart), and another process may be starting.
@@ -179,9 +179,7 @@ class KeyService:
             return key_set.detail
         self._ring.adopt(issuer, key_set, now)
         self._observer.fetched(issuer.name, FetchResult.OK)
-        # A process that was stopped for longer than its lease must not overwrite what its successor published.
-        if self._clock() - now <= LEASE_S:
-            await self._publish(issuer, key_set, now)
+        await self._publish(issuer, key_set, now)
         if isinstance(claim, Won) and claim.kind is ClaimKind.REFRESH and self._share is not None:
             await self._share.give_back(claim)
         return ""

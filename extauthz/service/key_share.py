@@ -98,7 +98,10 @@ class KeyShare:
         return shared
 
     async def publish(self, issuer: Issuer, shared: SharedDocument, now: float, max_stale_s: float) -> None:
-        """Share a document until it is `max_stale_s` old, unless one as late stands there already."""
+        """Share a document until it is `max_stale_s` old, unless one as late stands there already.
+
+        A process that was stopped in its fetch for longer than its lease thus leaves its successor's document alone.
+        """
         match await self.read(issuer, now, polling=True):
             case Untold():
                 return

@@ -146,10 +146,6 @@ class KeyRing:
         """Let tokens cause no fetch before `until`."""
         self._change(issuer, lambda held: replace(held, refetch_at=until))
 
-    def postpone(self, issuer: Issuer, until: float) -> None:
-        """Do not refresh before `until`: another process is at it."""
-        self._change(issuer, lambda held: replace(held, refresh_at=until))
-
     def states(self, now: float) -> tuple[KeySetState, ...]:
         """One line per issuer of the policy, for metrics and the status page."""
         return tuple(self._state(issuer, now) for issuer in self._issuers)

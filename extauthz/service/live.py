@@ -4,16 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from extauthz.pdp.caller import Caller
 from extauthz.pdp.decision import Deny, Permit
 from extauthz.pdp.policy import Policy
-from extauthz.pdp.principal import VerifiedToken
 from extauthz.pdp.resource_index import ResourceIndex
 from extauthz.service.keyring import KeyRing
 from extauthz.service.memory import Memory
 from extauthz.service.sealed import Sealer
 
-MAX_TOKENS: Final = 20_000
-"""Verified tokens remembered by one process: about 1 KB each."""
+MAX_CALLERS: Final = 20_000
+"""Verified tokens remembered by one process: about 2 KB each."""
 MAX_DECISIONS: Final = 50_000
 """Decisions remembered by one process: about 0.5 KB each."""
 MAX_BINDINGS: Final = 100_000
@@ -37,14 +37,14 @@ class Live:
 class Memories:
     """What checks remember in this process. Keys hold everything that the remembered value depends on."""
 
-    tokens: Memory[VerifiedToken]
+    callers: Memory[Caller]
     decisions: Memory[Permit | Deny]
     bindings: Memory[bytes]
 
     @classmethod
     def bounded(cls) -> "Memories":
         """Empty memories of the usual sizes."""
-        return cls(Memory(MAX_TOKENS), Memory(MAX_DECISIONS), Memory(MAX_BINDINGS))
+        return cls(Memory(MAX_CALLERS), Memory(MAX_DECISIONS), Memory(MAX_BINDINGS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

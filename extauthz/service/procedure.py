@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from extauthz.pdp.access_token import SignedToken, TokenFault, UnverifiedToken, digest_of, inspect
+from extauthz.pdp.caller import Caller
 from extauthz.pdp.cors import is_preflight, origin_allowed
 from extauthz.pdp.credentials import BadCredentials, Bearer, NoCredentials, bearer_credentials
 from extauthz.pdp.decide import decide
@@ -32,10 +33,10 @@ from extauthz.pdp.decision import Decision, Deny, Indeterminate, Permit
 from extauthz.pdp.mcp.read import read_operation
 from extauthz.pdp.operation import Operation, RequestId, Unreadable
 from extauthz.pdp.policy import Issuer, Resource
-from extauthz.pdp.principal import Principal, VerifiedToken
+from extauthz.pdp.principal import VerifiedToken
 from extauthz.pdp.reason import Reason
 from extauthz.pdp.request import HttpRequest
-from extauthz.pdp.verdict import Verdict, forward, preflight, refuse, subject_hash
+from extauthz.pdp.verdict import Verdict, forward, preflight, refuse
 from extauthz.service.authentication import TOO_LATE, Moment, authenticate, issuer_of, judge_claims
 from extauthz.service.call import Call
 from extauthz.service.checked import Checked
@@ -75,7 +76,7 @@ class _Authenticated:
 class _Check:
     """One run of the procedure: what has been found so far."""
 
-    __slots__ = ("around", "decision_id", "live", "moment", "operation", "principal", "request", "resource", "writes")
+    __slots__ = ("around", "caller", "decision_id", "live", "moment", "operation", "request", "resource", "writes")
 
     def __init__(self, call: Call, live: Live, around: Surroundings) -> None:
         self.live = live
@@ -84,7 +85,7 @@ class _Check:
         self.decision_id = around.new_id()
         self.request = _NO_REQUEST
         self.resource: Resource | None = None
-        self.principal: Principal | None = None
+        self.caller: Caller | None = None
         self.operation: Operation | Unreadable | None = None
         self.writes: tuple[Write, ...] = ()
 
@@ -120,15 +121,15 @@ class _Check:
 
         # 4
         memory_key = (self.live.policy.revision, resource.name, digest_of(credentials.token))
-        token = self.around.memories.tokens.get(memory_key, self.moment.now)
+        caller = self.around.memories.callers.get(memory_key, self.moment.now)
         found: _Authenticated | None = None
-        if token is None:
+        if caller is None:
             outcome = yield from self._authenticate(credentials, resource)
             if not isinstance(outcome, _Authenticated):
                 return self._refuse(outcome)
-            found, token = outcome, outcome.token
-            self.around.memories.tokens.put(memory_key, token, found.until)
-        self.principal = token.principal
+            found, caller = outcome, Caller.of(outcome.token, resource)
+            self.around.memories.callers.put(memory_key, caller, found.until)
+        self.caller = caller
 
         # 5
         operation = self._read()
@@ -139,12 +140,12 @@ class _Check:
         if found is not None and found.decision is not None:
             decision, cache = found.decision, CacheUse.REDIS
         else:
-            decision, cache = self._decide(memory_key, token, operation, resource)
+            decision, cache = self._decide(memory_key, caller, operation, resource)
             if found is not None and found.shared_key is not None and decision.memorable:
                 self._share(found.shared_key, decision, found.until)
 
         # 7
-        use = SessionUse.of(resource, operation, token.principal) if isinstance(decision, Permit) else None
+        use = SessionUse.of(resource, operation, caller.principal) if isinstance(decision, Permit) else None
         if use is not None:
             owned = yield from owns_session(use, self.around.memories.bindings, self.around.sealer, self.moment)
             if not owned:
@@ -154,7 +155,7 @@ class _Check:
         if self.moment.too_late:
             return self._refuse(TOO_LATE)
         if isinstance(decision, Permit):
-            return self._checked(decision, forward(resource, decision, request, self.decision_id), cache)
+            return self._checked(decision, forward(resource, decision, caller, request, self.decision_id), cache)
         return self._refuse(decision, cache)
 
     def _authenticate(
@@ -218,7 +219,7 @@ class _Check:
             self.writes = (*self.writes, Write(key=key, value=entry, ttl_s=ttl_s))
 
     def _decide(
-        self, memory_key: tuple[str, str, bytes], token: VerifiedToken, operation: Operation, resource: Resource
+        self, memory_key: tuple[str, str, bytes], caller: Caller, operation: Operation, resource: Resource
     ) -> tuple[Permit | Deny, CacheUse]:
         """Step 6, from memory where the same was decided before."""
         decisions = self.around.memories.decisions
@@ -226,9 +227,9 @@ class _Check:
         remembered = decisions.get(key, self.moment.now)
         if remembered is not None:
             return remembered, CacheUse.MEMORY
-        decision = decide(resource, token.principal, operation, self._values(operation))
+        decision = decide(resource, caller.principal, operation, self._values(operation))
         if decision.memorable:
-            decisions.put(key, decision, self._until(token))
+            decisions.put(key, decision, self._until(caller.token))
         return decision, CacheUse.NONE
 
     def _until(self, token: VerifiedToken) -> float:
@@ -260,16 +261,17 @@ class _Check:
             resource=self.resource,
             operation=self.operation if isinstance(self.operation, Operation) else None,
             request_id=self._request_id(),
-            principal=self.principal,
+            principal=None if self.caller is None else self.caller.principal,
         )
         return self._checked(decision, verdict, cache)
 
     def _request_id(self) -> RequestId:
         """The id of the message, told only to a caller whose token counts."""
-        return None if self.principal is None or self.operation is None else self.operation.request_id
+        return None if self.caller is None or self.operation is None else self.operation.request_id
 
     def _checked(self, decision: Decision | None, verdict: Verdict, cache: CacheUse) -> Checked:
-        operation = None if self.principal is None else self.operation
+        caller = self.caller
+        operation = None if caller is None else self.operation
         reason = Reason.PREFLIGHT if decision is None else _reason(decision)
         return Checked(
             response=encode(verdict, self._metadata(reason, operation, cache)),
@@ -280,7 +282,7 @@ class _Check:
             policy=self.live.policy,
             resource=self.resource,
             operation=operation,
-            principal=self.principal,
+            principal=None if caller is None else caller.principal,
             cache=cache,
             writes=self.writes,
         )
@@ -294,11 +296,10 @@ class _Check:
             metadata["method"] = operation.method
             if isinstance(operation, Operation) and operation.targets:
                 metadata["target"] = operation.targets[0].name
-        principal = self.principal
-        if principal is not None:
-            metadata["subject_hash"] = subject_hash(principal)
-            metadata["client_id"] = principal.client_id
-            metadata["organization"] = principal.organization
+        if self.caller is not None:
+            metadata["subject_hash"] = self.caller.subject_hash
+            metadata["client_id"] = self.caller.principal.client_id
+            metadata["organization"] = self.caller.principal.organization
         return metadata
 
 

@@ -75,7 +75,9 @@ class _Connection:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         settings = struct.pack(">HIHI", 4, HUGE_WINDOW, 1, 0)
         self.sock.sendall(
-            PREFACE + frame(SETTINGS, 0, 0, settings) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", HUGE_WINDOW - DEFAULT_WINDOW))
+            PREFACE
+            + frame(SETTINGS, 0, 0, settings)
+            + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", HUGE_WINDOW - DEFAULT_WINDOW))
         )
         fields = [
             (":method", "POST"),

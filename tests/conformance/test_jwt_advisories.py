@@ -145,7 +145,7 @@ def test_cve_2026_48523_judged_without_the_screen(alg: str) -> None:
     "document", [b"", b"<html>", b'{"status":"error","msg":"x"}', b'{"keys":[]}', b'{"keys":null}', b"[]"]
 )
 def test_cve_2026_48524_failed_fetch_is_no_key_set(document: bytes) -> None:
-    """PyJWT's `PyJWKClient` before 2.13: a failed refresh wiped the keys. Here it is no value that could replace them."""
+    """PyJWT before 2.13 (`PyJWKClient`): a failed refresh wiped the keys. Here it yields nothing to put there."""
     assert isinstance(parse_key_set(document), KeySetFault)
 
 
@@ -196,12 +196,14 @@ def test_python_json_takes_numbers_that_are_none(number: str) -> None:
     assert refused(sign(b'{"alg":"RS256","kid":"cert-rs256"}', payload.encode())) is Reason.TOKEN_MALFORMED
 
 
-@pytest.mark.parametrize("opening", ["[", '{"a":'])
-def test_python_json_recurses(opening: str) -> None:
-    payload = json.dumps(claims())[:-1] + f', "x": {opening * 8000}'
+@pytest.mark.parametrize("levels", [64, 8000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_python_json_recurses(opening: str, closing: str, levels: int) -> None:
+    deep = opening * levels + "1" + closing * levels
+    payload = json.dumps(claims())[:-1] + f', "x": {deep}}}'
     assert refused(sign(b'{"alg":"RS256","kid":"cert-rs256"}', payload.encode())) is Reason.TOKEN_MALFORMED
-    header = '{"alg":"RS256","kid":"cert-rs256","x":' + opening * 8000
-    assert refused(sign(header.encode(), b"{}")) is Reason.TOKEN_MALFORMED
+    header = '{"alg":"RS256","kid":"cert-rs256","x":' + deep + "}"
+    assert refused(sign(header.encode(), json.dumps(claims()).encode())) is Reason.TOKEN_MALFORMED
 
 
 # Key sets.
@@ -259,6 +261,8 @@ def test_cve_2026_32301_key_address_from_the_unverified_issuer(iss: str) -> None
         {"kty": "OKP", "kid": "k", "crv": "Ed25519", "x": "A" * 43},
         {"kty": "oct", "kid": "k", "k": "AAAA"},
         {"kty": {"RSA": 1}, "kid": ["k"]},
+        SIGNING_KEYS["ES256"].jwk(kid=["k"]),
+        SIGNING_KEYS["ES256"].jwk(kid={}),
     ],
 )
 def test_cve_2025_64527_odd_key_set_crashes_nothing(entry: dict[str, Any]) -> None:
@@ -303,7 +307,6 @@ def test_laravel_rest_api_225_refusal_is_not_read_as_consent() -> None:
         judge(unverified, issuer(), resource(), NOW)  # type: ignore[arg-type]  # the mistake that is tried
     outcome = decide(mint({"aud": "x"}))
     assert type(outcome) is TokenFault
-    assert not isinstance(outcome, VerifiedToken)
 
 
 def test_firecrawl_3973_revoked_token_in_its_second_spelling() -> None:

@@ -94,9 +94,9 @@ def closure(scope: str, tree: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
 
 def policy(*resources: Resource, **more: Any) -> Policy:
     """A policy of these resources."""
+    settings = {"revision": "0123456789abcdef", "source": "extauthz.yaml", **more}
     return Policy(
-        revision="0123456789abcdef",
         issuers={issuer.name: issuer for one in resources for issuer in one.issuers},
         resources={one.name: one for one in resources},
-        **{"source": "extauthz.yaml", **more},
+        **settings,
     )

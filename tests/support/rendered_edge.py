@@ -7,6 +7,7 @@ with RecordingUpstream() as upstream, ScriptedAuthz() as authz:
 """
 
 import http.client
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -84,10 +85,19 @@ class Answer:
 
 
 def ask(
-    port: int, method: str, path: str, *, host: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    port: int,
+    method: str,
+    path: str,
+    *,
+    host: str,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """One HTTP/1.1 request with the path and the names exactly as given."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=WAIT_S)
+    if tls is not None:
+        connection = http.client.HTTPSConnection(LOOPBACK, port, timeout=WAIT_S, context=tls)
     try:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in {"host": host, **(headers or {})}.items():
@@ -118,9 +128,11 @@ class Seen:
 class RecordingUpstream:
     """An MCP server's HTTP side: answers 200 with `upstream` and keeps every request.
 
-    `GET …/events` streams: one event, then nothing until `go_on` is set, then another.
+    `GET …/events` streams: one event, then nothing until `go_on` is set, then another. With `tls` it speaks HTTPS.
     """
 
+    tls: ssl.SSLContext | None = None
+    host: str = LOOPBACK
     seen: list[Seen] = field(default_factory=list)
     go_on: threading.Event = field(default_factory=threading.Event)
     port: int = 0
@@ -157,14 +169,16 @@ class RecordingUpstream:
                     recorder.go_on.wait(WAIT_S)
                 self.wfile.write(b"0\r\n\r\n")
 
-            def log_message(self, *arguments: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
                 pass
 
         for method in ("GET", "POST", "DELETE", "OPTIONS", "PUT"):
             setattr(Handler, f"do_{method}", Handler.answer)
 
-        self._server = ThreadingHTTPServer((LOOPBACK, free_port()), Handler)
+        self._server = ThreadingHTTPServer((self.host, free_port()), Handler)
         self._server.daemon_threads = True
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
@@ -176,7 +190,7 @@ class RecordingUpstream:
 
     def url(self, path: str = "") -> str:
         """The `upstream` of a resource."""
-        return f"http://{LOOPBACK}:{self.port}{path}"
+        return f"{'http' if self.tls is None else 'https'}://{self.host}:{self.port}{path}"
 
 
 def allow(
@@ -211,8 +225,9 @@ def _options(headers: Mapping[str, str]) -> list[HeaderValueOption]:
 class ScriptedAuthz:
     """An ext_authz service over real gRPC whose answer is `answer(request)`; keeps every check."""
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, port: int | None = None, *, credentials: grpc.ServerCredentials | None = None) -> None:
         self.port = free_port() if port is None else port
+        self.credentials = credentials
         self.checks: list[CheckRequest] = []
         self.answer: Callable[[CheckRequest], CheckResponse] = lambda _: allow()
         self.serving = True
@@ -239,7 +254,11 @@ class ScriptedAuthz:
                 grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": health}),
             ]
         )
-        assert self._server.add_insecure_port(f"{LOOPBACK}:{self.port}") == self.port
+        address = f"{LOOPBACK}:{self.port}"
+        if self.credentials is None:
+            assert self._server.add_insecure_port(address) == self.port
+        else:
+            assert self._server.add_secure_port(address, self.credentials) == self.port
         self._server.start()
         return self
 

@@ -65,7 +65,7 @@ def with_look_alike(message: Message, *, key: str, value: str) -> Message:
     body = json.loads(message.body)
     body["params"][key] = value
     return Message(
-        summary=f'{message.summary}, and beside "name": "{key}": "{value}"',
+        summary=f'{message.summary}, with "{key}": "{value}" beside "name"',
         body=json.dumps(body),
         headers=message.headers,
     )

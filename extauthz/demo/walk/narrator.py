@@ -1,6 +1,7 @@
 """What people see: headings, exchanges, reasons, verdicts. Colours and spinners on a terminal, plain text elsewhere."""
 
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -68,11 +69,15 @@ class Narrator:
 
     def why(self, text: str) -> None:
         """Explain, in a paragraph that is wrapped to the width."""
-        self._console.print(Text(text, style="dim"), width=min(self._console.width, PLAIN_WIDTH))
+        for line in textwrap.wrap(text, min(self._console.width, PLAIN_WIDTH)):
+            self.line(line, "dim")
 
     def sent(self, what: str, detail: str = "") -> None:
         """What went out."""
-        self._console.print(Text.assemble(("→ ", "blue bold"), what, ("  " + detail, "cyan")), soft_wrap=True)
+        shown = Text.assemble(("→ ", "blue bold"), what)
+        if detail:
+            shown.append("  " + detail, "cyan")
+        self._console.print(shown, soft_wrap=True)
 
     def answered(self, status: str, *, good: bool, headers: Mapping[str, str] | None = None, body: str = "") -> None:
         """What came back: the status, the headers that matter, and a line of the body."""

@@ -55,19 +55,26 @@ def _folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def _shown(system: System, narrator: Narrator, *, once: bool) -> int:
-    narrator.section(f"The policy, {system.policy_file}")
-    narrator.policy(system.policy_file.read_text(encoding="utf-8"))
+def walk(system: System, narrator: Narrator) -> tuple[Stage, tuple[Step, ...]]:
+    """Go through all steps, whatever becomes of each. Returns what they obtained, and those that went otherwise."""
     with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as http:
         stage = Stage(system=system, narrator=narrator, http=http)
-        failed = [step for number, step in enumerate(STEPS, 1) if not _went_well(stage, number, step)]
+        failed = tuple(step for number, step in enumerate(STEPS, 1) if not _went_well(stage, number, step))
     narrator.line()
     if failed:
-        narrator.line(f"{len(failed)} of {len(STEPS)} steps went otherwise: {_titles(failed)}", "red bold")
+        titles = "; ".join(step.title for step in failed)
+        narrator.line(f"{len(failed)} of {len(STEPS)} steps went otherwise: {titles}", "red bold")
         narrator.line("The end of the service's log:")
         narrator.line(system.extauthz.tail(), "dim")
     else:
         narrator.line(f"All {len(STEPS)} steps went as they should.", "green bold")
+    return stage, failed
+
+
+def _shown(system: System, narrator: Narrator, *, once: bool) -> int:
+    narrator.section(f"The policy, {system.policy_file}")
+    narrator.policy(system.policy_file.read_text(encoding="utf-8"))
+    stage, failed = walk(system, narrator)
     if once:
         return EXIT_OTHERWISE if failed else EXIT_OK
     token_file = system.folder / TOKEN_FILE
@@ -91,10 +98,6 @@ def _went_well(stage: Stage, number: int, step: Step) -> bool:
         return False
     stage.narrator.as_expected()
     return True
-
-
-def _titles(steps: list[Step]) -> str:
-    return "; ".join(step.title for step in steps)
 
 
 def _stay_up(system: System) -> None:

@@ -1,6 +1,7 @@
 """What the steps share: the running system, a client's HTTP connection, and what earlier steps have obtained."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -91,11 +92,20 @@ def result_of(response: httpx.Response) -> dict[str, Any]:
 
 def _shown_body(response: httpx.Response) -> str:
     answer = answer_of(response)
-    shown: object = answer
-    if isinstance(answer.get("error"), dict):
-        shown = {"error": answer["error"]}
-    elif isinstance(answer.get("result"), dict):
-        result = answer["result"]
-        shown = result.get("structuredContent", result)
-    text = json.dumps(shown, ensure_ascii=False) if answer else response.text
+    text = json.dumps(_gist(answer), ensure_ascii=False) if answer else response.text
     return text if len(text) <= SHOWN_BODY else text[:SHOWN_BODY] + " …"
+
+
+def _gist(answer: Mapping[str, Any]) -> object:
+    """What of an answer is worth a line: the error, a tool's own result, names instead of whole lists."""
+    if isinstance(answer.get("error"), dict):
+        return {"error": answer["error"]}
+    result = answer.get("result")
+    if not isinstance(result, dict):
+        return answer
+    if isinstance(result.get("tools"), list):
+        return {"tools": [tool.get("name") for tool in result["tools"]]}
+    for telling in ("structuredContent", "supportedVersions", "protocolVersion"):
+        if telling in result:
+            return result[telling] if telling == "structuredContent" else {telling: result[telling]}
+    return result

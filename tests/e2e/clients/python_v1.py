@@ -47,25 +47,26 @@ async def run(url: str, user: str) -> dict[str, Any]:
         callback_handler=callback,
     )
     report: dict[str, Any] = {}
-    async with (
-        httpx.AsyncClient(auth=provider, timeout=20, trust_env=False) as http,
-        streamable_http_client(url, http_client=http) as (read, write, _),
-        ClientSession(read, write) as session,
-    ):
-        report["protocol"] = (await session.initialize()).protocolVersion
-        report["tools"] = [tool.name for tool in (await session.list_tools()).tools]
-        report["forecast"] = (await session.call_tool("get_forecast", {"city": "Oslo"})).structuredContent
-        report["alert"] = (
-            await session.call_tool("set_alert", {"city": "Oslo", "below_celsius": -10})
-        ).structuredContent
-        report["again"] = (await session.call_tool("get_forecast", {"city": "Lisbon"})).structuredContent
-        before = len(consent.asked)
-        try:
-            await asyncio.wait_for(session.call_tool("purge", {}), 10)
+    asked_before_purge = 0
+    try:
+        async with (
+            httpx.AsyncClient(auth=provider, timeout=20, trust_env=False) as http,
+            streamable_http_client(url, http_client=http) as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            report["protocol"] = (await session.initialize()).protocolVersion
+            report["tools"] = [tool.name for tool in (await session.list_tools()).tools]
+            report["forecast"] = (await session.call_tool("get_forecast", {"city": "Oslo"})).structuredContent
+            alert = await session.call_tool("set_alert", {"city": "Oslo", "below_celsius": -10})
+            report["alert"] = alert.structuredContent
+            report["again"] = (await session.call_tool("get_forecast", {"city": "Lisbon"})).structuredContent
+            asked_before_purge = len(consent.asked)
+            await session.call_tool("purge", {})
             report["purge"] = "allowed"
-        except Exception as error:  # noqa: BLE001 - whatever the SDK makes of a plain 403 is what is reported
-            report["purge"] = str(error) or type(error).__name__
-        report["asked_after_purge"] = len(consent.asked) - before
+    except* httpx.HTTPStatusError as group:
+        # 1.30 ends the whole session at a 403 that it cannot answer with a step-up.
+        report["purge"] = str(group.exceptions[0])
+    report["asked_after_purge"] = len(consent.asked) - asked_before_purge
     report["asked"] = consent.asked
     report["scope"] = memory.tokens.scope if memory.tokens else None
     return report

@@ -1,7 +1,8 @@
-"""Threads and seats. `extauthz.adapters.check_threads` reads the clock: where order by age matters, it is set by hand."""
+"""Threads and seats. Where the order depends on how long tasks have stood in line, the clock is set by hand."""
 
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -114,7 +115,12 @@ class TestSeats:
         occupied = Occupied(pool, 3, seated=True)
         answers: list[bool] = []
         asked = threading.Event()
-        pool.submit(lambda: (answers.append(pool.take_seat()), asked.set()))
+
+        def ask() -> None:
+            answers.append(pool.take_seat())
+            asked.set()
+
+        pool.submit(ask)
         assert asked.wait(WAIT_S)
         assert answers == [False]
         occupied.release()
@@ -150,7 +156,7 @@ class TestOrder:
     @pytest.fixture
     def now(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         moment = [1_000.0]
-        monkeypatch.setattr(check_threads.time, "monotonic", lambda: moment[0])
+        monkeypatch.setattr(check_threads, "time", SimpleNamespace(monotonic=lambda: moment[0]))
         return moment
 
     @pytest.fixture

@@ -101,7 +101,7 @@ def test_http_and_queries_can_be_allowed() -> None:
         "https://mcp.example.com",
         "https://mcp.example.com/mcp",
         "https://mcp.example.com:8443/a/b",
-        "https://mcp.example.com/a%C3%A9",
+        "https://mcp.example.com/a%20b",
         "http://127.0.0.1:8080/mcp",
     ],
 )

@@ -1,5 +1,7 @@
 """What holding a scope amounts to."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,4 +72,4 @@ def test_there_is_a_cycle_exactly_when_a_scope_can_be_reached_from_itself(includ
     assert bool(told) == bool(reached)
     for way in cycles(includes):
         assert way[0] == way[-1]
-        assert all(below in includes[above] for above, below in zip(way, way[1:], strict=False))
+        assert all(below in includes[above] for above, below in pairwise(way))

@@ -59,7 +59,7 @@ def test_files_that_hold_no_secret(tmp_path: Path, content: bytes, message: str)
 
 
 def test_a_missing_file_and_a_folder_are_complaints(tmp_path: Path) -> None:
-    for path in (tmp_path / "none", tmp_path):
+    for path in (tmp_path / "none", tmp_path, Path("a\0b"), Path("\ud800")):
         found = secret_from_file(path)
         assert isinstance(found, Complaint)
         assert "cannot be read" in found.message

@@ -135,7 +135,8 @@ def test_words_that_readers_take_differently_must_be_quoted(word: str) -> None:
 
 @pytest.mark.parametrize("word", ["yes", "1", "true", "null", "1.5"])
 def test_keys_are_text(word: str) -> None:
-    assert complaints(f"{word}: a") == [f'the key "{word}" is not text']
+    (message,) = complaints(f"{word}: a")
+    assert message.startswith((f'the key "{word}" is not text', f'"{word}" without quotes'))
     assert document(f"'{word}': a").plain() == {word: "a"}
 
 

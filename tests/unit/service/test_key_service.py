@@ -276,6 +276,23 @@ def test_a_rotation_under_attack_is_seen_within_the_promised_window(*, shared: b
     in_virtual_time(main)
 
 
+def test_a_replica_that_came_second_may_fetch_as_soon_as_the_fleet_may() -> None:
+    async def main(clock: Clock) -> None:
+        fleet = Fleet(clock, replicas=2)
+        first, second = fleet.replicas
+        await fleet.warm()
+        assert await first.token("invented", RS256) is False
+        await asyncio.sleep(REFETCH_INTERVAL_S - 2)
+        assert await second.token("invented", RS256) is False  # adopts what `first` fetched
+        await asyncio.sleep(1)
+        assert await second.token("invented", RS256) is False  # finds the fleet's fetch used up
+        fleet.issuer.document = document("RS256", "rotate")
+        await asyncio.sleep(1.1)
+        assert await second.token("cert-rotate", ROTATED) is True
+
+    in_virtual_time(main)
+
+
 @SHARED
 def test_an_issuer_down_for_an_hour_is_not_noticed_by_callers_and_found_again_when_it_is_back(*, shared: bool) -> None:
     async def main(clock: Clock) -> None:

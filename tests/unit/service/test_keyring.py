@@ -154,13 +154,6 @@ def test_a_caller_with_a_clock_a_moment_behind_is_held_off_as_well() -> None:
     assert not made.may_refetch(ONE, NOW - 0.5)
 
 
-def test_a_postponed_refresh_is_due_later() -> None:
-    made = stocked()
-    made.postpone(ONE, NOW + 301)
-    assert not made.due(ONE, NOW + 300)
-    assert made.due(ONE, NOW + 301)
-
-
 @pytest.mark.parametrize("back_s", [3600.0, 10 * DAY_S])
 def test_a_clock_that_is_set_back_stops_nothing(back_s: float) -> None:
     made = stocked()

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
+import betterproto2
 import pytest
 import yaml
 from hypothesis import given
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 from extauthz.config.endpoint import TcpEndpoint, UnixEndpoint
 from extauthz.config.envoy.bootstrap import Rendered, Unrenderable, render_envoy
 from extauthz.config.envoy.edge import Edge, KeyPair, ServiceTls
-from extauthz.config.envoy.routes import AMBIGUOUS_PATH
+from extauthz.config.envoy.routes import AMBIGUOUS_PATH, route_configuration
+from extauthz.config.envoy.sites import Layout, lay_out
 from extauthz.pdp.policy import Resource, UpstreamHeaders
 from extauthz.pdp.resource_index import path_of
 from tests.support.policies import policy, resource
@@ -27,6 +30,26 @@ def bootstrap(*resources: Resource, edge: Edge | None = None) -> Any:
     rendered = render_envoy(policy(*resources), edge or Edge())
     assert isinstance(rendered, Rendered), rendered
     return yaml.safe_load(rendered.text)
+
+
+@cache
+def weather() -> Any:
+    """One resource with nothing special; read only."""
+    return bootstrap(WEATHER)
+
+
+@cache
+def weather_and_calc() -> Any:
+    """Two resources under one host; read only."""
+    return bootstrap(WEATHER, CALC)
+
+
+def routing(*resources: Resource) -> list[Any]:
+    """The routes alone, without the time that a whole bootstrap takes."""
+    layout = lay_out(policy(*resources))
+    assert isinstance(layout, Layout), layout
+    tree = route_configuration(layout, Edge()).to_dict(casing=betterproto2.Casing.SNAKE)
+    return [route for host in tree["virtual_hosts"] for route in host["routes"]]
 
 
 def manager(tree: Any) -> Any:
@@ -60,7 +83,7 @@ def test_faults_of_policy_and_edge_are_told_together() -> None:
 
 def test_filters_stand_in_the_one_safe_order() -> None:
     """cors before everything that refuses; the limit before the check; nothing between check and router."""
-    assert [one["name"].rpartition(".")[2] for one in manager(bootstrap(WEATHER))["http_filters"]] == [
+    assert [one["name"].rpartition(".")[2] for one in manager(weather())["http_filters"]] == [
         "cors",
         "body_size_limit",
         "ext_authz",
@@ -69,7 +92,7 @@ def test_filters_stand_in_the_one_safe_order() -> None:
 
 
 def test_the_check_fails_closed_and_says_so() -> None:
-    check = http_filter(bootstrap(WEATHER), EXT_AUTHZ)
+    check = http_filter(weather(), EXT_AUTHZ)
     assert check["failure_mode_allow"] is False
     assert check["status_on_error"] == {"code": "ServiceUnavailable"}
     assert check["validate_mutations"] is True
@@ -82,7 +105,7 @@ def test_the_check_fails_closed_and_says_so() -> None:
 
 def test_one_attempt_may_take_as_long_as_the_whole_check() -> None:
     """Envoy takes `max_interval` for the timeout of an attempt: a shorter one multiplies the load of a slow service."""
-    service = http_filter(bootstrap(WEATHER), EXT_AUTHZ)["grpc_service"]
+    service = http_filter(weather(), EXT_AUTHZ)["grpc_service"]
     assert service["retry_policy"]["retry_back_off"]["max_interval"] == service["timeout"]
 
 
@@ -94,18 +117,16 @@ def test_both_body_limits_are_the_same(max_body_bytes: int) -> None:
 
 
 def test_the_check_is_off_on_metadata_routes_only() -> None:
-    tree = bootstrap(replace(WEATHER, origins=frozenset({"https://app.example.com"})), CALC)
+    found = routing(replace(WEATHER, origins=frozenset({"https://app.example.com"})), CALC)
     off = {
-        route["name"]
-        for route in routes(tree)
-        if route.get("typed_per_filter_config", {}).get(EXT_AUTHZ, {}).get("disabled")
+        route["name"] for route in found if route.get("typed_per_filter_config", {}).get(EXT_AUTHZ, {}).get("disabled")
     }
     assert off == {"weather-metadata", "calc-metadata"}
-    assert all("route" not in route for route in routes(tree) if route["name"] in off)
+    assert all("route" not in route for route in found if route["name"] in off)
 
 
 def test_every_route_to_an_upstream_names_its_own_resource() -> None:
-    for route in routes(bootstrap(WEATHER, CALC)):
+    for route in routes(weather_and_calc()):
         if "route" in route:
             check = route["typed_per_filter_config"][EXT_AUTHZ]["check_settings"]
             assert check["context_extensions"] == {"resource": route["name"]}
@@ -128,29 +149,31 @@ def test_every_route_to_an_upstream_names_its_own_resource() -> None:
 def test_the_upstream_path_takes_the_place_of_the_resource_path(
     uri: str, upstream: str, expected: list[tuple[dict[str, str], str | None]]
 ) -> None:
-    tree = bootstrap(resource(uri=uri, upstream=upstream))
-    found = [(route["match"], route["route"].get("prefix_rewrite")) for route in routes(tree) if "route" in route]
+    found = [
+        (route["match"], route["route"].get("prefix_rewrite"))
+        for route in routing(resource(uri=uri, upstream=upstream))
+        if "route" in route
+    ]
     assert found == expected
 
 
 def test_a_host_with_one_resource_has_its_document_at_the_root_as_well() -> None:
-    paths = [route["match"].get("path") for route in routes(bootstrap(WEATHER)) if "direct_response" in route]
+    paths = [route["match"].get("path") for route in routes(weather()) if "direct_response" in route]
     assert paths.count("/.well-known/oauth-protected-resource") == 3
-    paths = [route["match"].get("path") for route in routes(bootstrap(WEATHER, CALC)) if "direct_response" in route]
+    paths = [route["match"].get("path") for route in routes(weather_and_calc()) if "direct_response" in route]
     assert "/.well-known/oauth-protected-resource" not in paths
 
 
 def test_a_resource_that_is_a_whole_host_has_its_document_at_the_root_once() -> None:
     whole = resource(name="whole", uri="https://mcp.example.com", upstream="http://u")
-    tree = bootstrap(whole, CALC)
     documents = [
-        route for route in routes(tree) if route["match"].get("path") == "/.well-known/oauth-protected-resource"
+        route for route in routing(whole, CALC) if route["match"].get("path") == "/.well-known/oauth-protected-resource"
     ]
     assert [route["name"] for route in documents] == ["whole-metadata"] * 3
 
 
 def test_the_direct_response_limit_is_raised_for_a_long_document_only() -> None:
-    assert "max_direct_response_body_size_bytes" not in manager(bootstrap(WEATHER))["route_config"]
+    assert "max_direct_response_body_size_bytes" not in manager(weather())["route_config"]
     scopes = {f"scope-{number:04}": () for number in range(400)}
     tree = bootstrap(resource(upstream="http://u", includes=scopes, baseline=scopes))
     (document,) = {
@@ -191,12 +214,12 @@ def test_only_resources_in_use_set_the_prefixes_that_the_service_may_touch() -> 
 
 
 def test_without_origins_there_is_no_cors_policy() -> None:
-    assert "cors.v3.CorsPolicy" not in str(bootstrap(WEATHER))
+    assert "cors.v3.CorsPolicy" not in str(weather())
 
 
 def test_preflights_of_a_resource_with_origins_go_to_the_service_and_never_upstream() -> None:
-    tree = bootstrap(replace(WEATHER, origins=frozenset({"https://app.example.com"})))
-    preflight, resource_route = [route for route in routes(tree) if route["name"] in ("weather", "weather-preflight")]
+    found = routing(replace(WEATHER, origins=frozenset({"https://app.example.com"})))
+    preflight, resource_route = [route for route in found if route["name"] in ("weather", "weather-preflight")]
     assert preflight["direct_response"] == {"status": 405}
     assert list(preflight["typed_per_filter_config"]) == [EXT_AUTHZ]
     assert "disabled" not in preflight["typed_per_filter_config"][EXT_AUTHZ]
@@ -217,7 +240,7 @@ def test_endpoints_of_the_service_are_one_cluster() -> None:
 
 
 def test_names_are_resolved_and_addresses_are_not() -> None:
-    tree = bootstrap(WEATHER, CALC)
+    tree = weather_and_calc()
     assert cluster(tree, "upstream-weather")["type"] == "STRICT_DNS"
     assert cluster(tree, "upstream-calc")["type"] == "STATIC"
 
@@ -259,7 +282,7 @@ def test_without_an_admin_address_there_is_no_admin_interface() -> None:
 
 
 def test_without_a_collector_nothing_is_traced() -> None:
-    tree = bootstrap(WEATHER)
+    tree = weather()
     assert "tracing" not in manager(tree)
     assert [one["name"] for one in tree["static_resources"]["clusters"]] == ["authz", "upstream-weather"]
 

@@ -55,14 +55,17 @@ def test_every_spelling_of_an_authority_is_a_domain_and_no_other(
     [
         (
             "http://weather:8000/mcp",
-            Upstream(TcpEndpoint("weather", 8000), tls=False, authority="weather:8000", path="/mcp"),
+            Upstream(endpoint=TcpEndpoint("weather", 8000), tls=False, authority="weather:8000", path="/mcp"),
         ),
-        ("http://weather", Upstream(TcpEndpoint("weather", 80), tls=False, authority="weather", path="")),
+        ("http://weather", Upstream(endpoint=TcpEndpoint("weather", 80), tls=False, authority="weather", path="")),
         (
             "https://mcp.example.net/",
-            Upstream(TcpEndpoint("mcp.example.net", 443), tls=True, authority="mcp.example.net", path="/"),
+            Upstream(endpoint=TcpEndpoint("mcp.example.net", 443), tls=True, authority="mcp.example.net", path="/"),
         ),
-        ("http://[::1]:8000/a/b", Upstream(TcpEndpoint("::1", 8000), tls=False, authority="[::1]:8000", path="/a/b")),
+        (
+            "http://[::1]:8000/a/b",
+            Upstream(endpoint=TcpEndpoint("::1", 8000), tls=False, authority="[::1]:8000", path="/a/b"),
+        ),
     ],
 )
 def test_an_upstream_is_taken_apart(text: str, upstream: Upstream) -> None:

@@ -1,0 +1,22 @@
+"""The same gRPC server as the service's, with an answer that is always the same bytes: what is not ours to spend."""
+
+import signal
+import sys
+
+from extauthz.adapters.check_threads import CheckThreads
+from extauthz.adapters.grpc_server import GrpcServer
+from extauthz.service.codec import encode_internal_error
+
+
+def main() -> None:
+    """Serve until SIGTERM at the address given."""
+    answer = encode_internal_error("0123456789abcdef")
+    server = GrpcServer(lambda *_: answer, listen=sys.argv[1], refusal=answer, threads=CheckThreads())
+    server.start()
+    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    server.stop(finish_s=1)
+
+
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    main()

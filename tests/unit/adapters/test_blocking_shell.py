@@ -1,0 +1,196 @@
+"""The shell that waits: real threads, a real event loop, a supplier that the test holds in its hands."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from extauthz.adapters.blocking_shell import BlockingShell
+from extauthz.adapters.io_loop import IoLoop
+from extauthz.pdp.reason import Outcome, Reason
+from extauthz.service.call import Call
+from extauthz.service.details import CheckDetails
+from extauthz.service.live import Live
+from extauthz.service.needs import Answer, Need, NeedKeys, Write
+from extauthz.service.ports import CacheKind, CacheResult, FetchResult, ReloadResult, Tier
+from extauthz.service.sealed import Sealer
+from tests.support import tokens
+from tests.support.checks import Seen, check_request, seen
+from tests.support.policies import policy
+from tests.support.waiting import eventually
+from tests.support.world import World, key_set, mint, weather
+
+NOW_NS = tokens.NOW * 10**9
+
+
+@dataclass
+class Watching:
+    """An observer that remembers."""
+
+    seen: list[CheckDetails] = field(default_factory=list)
+
+    def checked(self, details: CheckDetails) -> None:
+        self.seen.append(details)
+
+    def looked_up(self, tier: Tier, kind: CacheKind, result: CacheResult) -> None: ...
+
+    def fetched(self, issuer: str, result: FetchResult) -> None: ...
+
+    def reloaded(self, result: ReloadResult) -> None: ...
+
+
+@dataclass
+class Supply:
+    """A supplier that answers when it is told to."""
+
+    go: asyncio.Event | None = None
+    needs: list[Need] = field(default_factory=list)
+    written: list[Write] = field(default_factory=list)
+    fails: bool = False
+
+    async def supply(self, need: Need) -> Answer:
+        self.needs.append(need)
+        if self.go is not None:
+            await self.go.wait()
+        if self.fails:
+            raise RuntimeError("secret-token-in-message")
+        return key_set() if isinstance(need, NeedKeys) else None
+
+    async def write(self, write: Write) -> None:
+        self.written.append(write)
+
+
+class Seats:
+    """So many seats."""
+
+    def __init__(self, number: int) -> None:
+        self._seats = threading.BoundedSemaphore(number) if number else None
+
+    def take_seat(self) -> bool:
+        return self._seats is not None and self._seats.acquire(blocking=False)
+
+    def leave_seat(self) -> None:
+        assert self._seats is not None
+        self._seats.release()
+
+
+@pytest.fixture
+def loop() -> Iterator[IoLoop]:
+    running = IoLoop()
+    running.start()
+    yield running
+    running.stop()
+
+
+@dataclass
+class Bench:
+    world: World
+    supply: Supply
+    watching: Watching
+    shell: BlockingShell
+
+    def ask(self, data: bytes, deadline: float | None = None) -> Seen:
+        return seen(self.shell.answer(data, Call(NOW_NS, deadline)))
+
+
+def bench(
+    loop: IoLoop, *, seats: int = 4, keys: bool = True, supply: Supply | None = None, shared: bool = False
+) -> Bench:
+    world = World(keys=key_set() if keys else None, sealer=Sealer([b"0" * 32]) if shared else None)
+    supply, watching = supply or Supply(), Watching()
+    shell = BlockingShell(
+        live=Live.of(world.policy),
+        around=world.around,
+        supplier=supply,  # type: ignore[arg-type]
+        loop=loop,
+        observer=watching,
+        clock_ns=lambda: NOW_NS,
+        seats=Seats(seats),
+    )
+    return Bench(world, supply, watching, shell)
+
+
+GOOD = check_request(token=mint())
+
+
+def test_a_warm_check_waits_for_nothing(loop: IoLoop) -> None:
+    one = bench(loop, seats=0)
+    assert one.ask(GOOD).allowed
+    assert one.supply.needs == []
+
+
+def test_a_check_that_lacks_keys_waits_for_them_and_tells_observers(loop: IoLoop) -> None:
+    one = bench(loop, keys=False)
+    assert one.ask(GOOD).allowed
+    (details,) = one.watching.seen
+    assert (details.outcome, [wait.name for wait in details.waits]) == (Outcome.ALLOW, ["extauthz.jwks"])
+
+
+def test_without_a_free_seat_a_check_that_would_wait_is_refused_at_once(loop: IoLoop) -> None:
+    one = bench(loop, seats=0, keys=False)
+    assert one.ask(GOOD).reason == Reason.KEYS_UNAVAILABLE
+    assert "too many" in one.watching.seen[0].detail
+
+
+def test_checks_that_wait_do_not_stop_warm_ones(loop: IoLoop) -> None:
+    supply = Supply(go=asyncio.Event())
+    cold = bench(loop, seats=2, keys=False, supply=supply)
+    warm = bench(loop, seats=2)
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(cold.ask, GOOD) for _ in range(2)]
+        eventually(lambda: len(supply.needs) == 2, "both wait")
+        assert warm.ask(GOOD).allowed
+        assert cold.ask(GOOD).reason == Reason.KEYS_UNAVAILABLE
+        loop.submit(_set(supply.go))
+        assert [one.result(10).allowed for one in waiting] == [True, True]
+
+
+async def _set(event: asyncio.Event | None) -> None:
+    assert event is not None
+    event.set()
+
+
+def test_after_the_deadline_the_answer_is_deadline_exceeded(loop: IoLoop) -> None:
+    one = bench(loop, keys=False, supply=Supply(go=asyncio.Event()))
+    answer = one.ask(GOOD, deadline=NOW_NS / 1e9)
+    assert (answer.reason, answer.status) == (Reason.DEADLINE_EXCEEDED, 503)
+
+
+def test_a_fault_is_a_refusal_that_names_no_secret(loop: IoLoop, caplog: pytest.LogCaptureFixture) -> None:
+    one = bench(loop, keys=False, supply=Supply(fails=True))
+    answer = one.ask(GOOD)
+    assert (answer.allowed, answer.reason, answer.status) == (False, Reason.INTERNAL_ERROR, 503)
+    assert one.watching.seen[0].reason is Reason.INTERNAL_ERROR
+    assert "secret-token" not in caplog.text + one.watching.seen[0].detail
+    assert "RuntimeError" in one.watching.seen[0].detail
+
+
+def test_a_fault_of_an_observer_is_a_refusal_too(loop: IoLoop) -> None:
+    one = bench(loop)
+    one.watching.checked = lambda _: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    assert one.ask(GOOD).reason == Reason.INTERNAL_ERROR
+
+
+def test_decisions_are_shared_after_the_answer(loop: IoLoop) -> None:
+    one = bench(loop, shared=True)
+    assert one.ask(GOOD).allowed
+    eventually(lambda: len(one.supply.written) == 1, "the decision is written")
+    assert one.supply.written[0].key.startswith("decision:")
+
+
+def test_a_replaced_policy_counts_from_the_next_check_on(loop: IoLoop) -> None:
+    one = bench(loop)
+    assert one.ask(GOOD).allowed
+    one.shell.replace_policy(Live.of(policy(weather(rules=()), revision="2" * 16)))
+    assert one.ask(GOOD).reason == Reason.OPERATION_UNCOVERED
+
+
+def test_the_loop_stops_what_is_under_way() -> None:
+    running = IoLoop()
+    running.start()
+    forever = running.submit(asyncio.Event().wait())
+    running.stop()
+    assert forever.cancelled() or forever.done()
