@@ -14,11 +14,12 @@ class Breaker:
     """Closed: everything passes. Open: nothing does, until `open_s` has passed. Then one attempt passes as a probe.
 
     A probe that succeeds closes the breaker, one that fails opens it again, and one that never reports (its caller was
-    cancelled) is followed by another after `open_s`. Failures less than `burst_s` apart count once: one hiccup of our
+    cancelled) is followed by another after `open_s`. A success that was under way when it opened does not close it.
+    Failures less than `burst_s` apart count once: one hiccup of our
     own process fails everything that is under way. `clock` gives monotonic seconds. Not thread-safe: one event loop.
     """
 
-    __slots__ = ("_burst_s", "_clock", "_failed_at", "_failures", "_open_s", "_probe_at")
+    __slots__ = ("_burst_s", "_clock", "_failed_at", "_failures", "_open_s", "_probe_at", "_probing")
 
     def __init__(self, *, open_s: float, clock: Callable[[], float], burst_s: float = 0.0) -> None:
         self._open_s = open_s
@@ -27,6 +28,7 @@ class Breaker:
         self._failures = 0.0
         self._failed_at = -math.inf
         self._probe_at: float | None = None
+        self._probing = False
 
     @property
     def is_open(self) -> bool:
@@ -41,15 +43,17 @@ class Breaker:
         if now < self._probe_at:
             return False
         self._probe_at = now + self._open_s
+        self._probing = True
         return True
 
     def succeeded(self) -> None:
         """An attempt was answered."""
-        if self._probe_at is not None:
-            self._probe_at = None
-            self._failures = 0.0
-        else:
+        if self._probe_at is None:
             self._failures = max(0.0, self._failures - SUCCESS_CREDIT)
+        elif self._probing:
+            self._probe_at = None
+            self._probing = False
+            self._failures = 0.0
 
     def failed(self) -> None:
         """An attempt was not answered."""
@@ -59,3 +63,4 @@ class Breaker:
             self._failures += 1
         if self._probe_at is not None or self._failures >= TRIP_AT:
             self._probe_at = now + self._open_s
+            self._probing = False

@@ -77,7 +77,12 @@ class RedisStore:
     async def get(self, key: str) -> bytes | None:
         """The entry, or None; also None for what is no string, or larger than anything of ours."""
         # GETRANGE bounds what Redis sends, whatever stands there. It gives an empty string for an absent key.
-        entry = await self._run(lambda: self._client.getrange(KEY_PREFIX + key, 0, MAX_SEALED_BYTES))
+        try:
+            entry = await self._run(lambda: self._client.getrange(KEY_PREFIX + key, 0, MAX_SEALED_BYTES))
+        except StoreUnavailable as fault:
+            if str(fault.__cause__).startswith("WRONGTYPE"):
+                return None
+            raise
         return entry if isinstance(entry, bytes) and 0 < len(entry) <= MAX_SEALED_BYTES else None
 
     async def put(self, key: str, value: bytes, ttl_s: float) -> None:
@@ -153,9 +158,13 @@ class RedisStore:
     async def _until_it_answers(self) -> None:
         while self._breaker.is_open:
             await asyncio.sleep(OPEN_S)
+            if not self._breaker.allows():
+                continue
             # The first call may have to connect; what counts is whether the second, an ordinary one, is in time.
             if await self._answers(CONNECT_TIMEOUT_S) and await self._answers(self._deadline_s):
                 self._breaker.succeeded()
+            else:
+                self._breaker.failed()
         self._probe = None
 
     async def _answers(self, deadline_s: float) -> bool:

@@ -5,7 +5,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from random import SystemRandom
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from extauthz.service.codec import encode_internal_error
 from extauthz.service.key_service import KeyService
 from extauthz.service.keyring import KeyRing
 from extauthz.service.live import Live, Memories, Surroundings
-from extauthz.service.ports import Observer
+from extauthz.service.ports import KeySetState, Observer
 from extauthz.service.sealed import Sealer
 from extauthz.service.supply import Supplier
 
@@ -39,9 +39,15 @@ _log = logging.getLogger("extauthz")
 class Service:
     """Built with everything, then `start`, and once `drain`."""
 
-    def __init__(self, settings: Settings, policy: Policy, observer: Observer) -> None:
-        """Build. Raises `ListenFault`, `TlsFault`, and ValueError for a Redis URL of another kind."""
+    def __init__(
+        self, settings: Settings, policy: Policy, observer: Observer, adopted: Callable[[Policy], None]
+    ) -> None:
+        """Build; `adopted` is told of each new policy.
+
+        Raises `ListenFault`, `TlsFault`, and ValueError for a Redis URL of another kind.
+        """
         self._loop = IoLoop()
+        self._adopted = adopted
         random = SystemRandom().random
         self.ring = KeyRing(policy.issuers.values(), policy.cache, random)
         self.store = _store(settings.redis)
@@ -90,6 +96,10 @@ class Service:
         """The policy in force."""
         return self._shell.live.policy
 
+    def key_states(self) -> tuple[KeySetState, ...]:
+        """How the keys of each issuer stand now."""
+        return self.ring.states(time.time())
+
     def start(self) -> None:
         """Serve. Key sets are fetched meanwhile: a check that comes before them waits for them."""
         self._loop.start()
@@ -123,6 +133,7 @@ class Service:
     def _adopt(self, policy: Policy) -> None:
         """Put a policy in force. Keys of issuers that stay are kept."""
         self.ring.retain(policy.issuers.values(), policy.cache)
+        self._adopted(policy)
         self._shell.replace_policy(Live.of(policy))
         self._loop.submit(self._keys.warm(policy.issuers.values()))
 

@@ -1,32 +1,22 @@
 """A whole serving process: the service, what observes it, and the admin port."""
 
+import os
+import sys
 import threading
 
 from extauthz.adapters.listening import ListenFault
 from extauthz.adapters.server_tls import TlsFault
+from extauthz.adapters.telemetry.environment import TelemetryFault
+from extauthz.adapters.telemetry.pipeline import Telemetry
 from extauthz.bootstrap.service import Service
 from extauthz.config.settings import Settings
+from extauthz.pdp.mcp.methods import METHODS
+from extauthz.pdp.operation import END_METHOD, RESPONSE_METHOD, STREAM_METHOD
 from extauthz.pdp.policy import Policy
-from extauthz.service.details import CheckDetails
-from extauthz.service.ports import CacheKind, CacheResult, FetchResult, ReloadResult, Tier
 
 
 class StartFault(Exception):
     """The process cannot serve; the message says why and how to mend it."""
-
-
-class _Silent:
-    def checked(self, details: CheckDetails) -> None:
-        pass
-
-    def looked_up(self, tier: Tier, kind: CacheKind, result: CacheResult) -> None:
-        pass
-
-    def fetched(self, issuer: str, result: FetchResult) -> None:
-        pass
-
-    def reloaded(self, result: ReloadResult) -> None:
-        pass
 
 
 class Serving:
@@ -34,17 +24,24 @@ class Serving:
 
     def __init__(self, settings: Settings, policy: Policy) -> None:
         """Build. Raises `StartFault`."""
+        known = frozenset({*METHODS, STREAM_METHOD, END_METHOD, RESPONSE_METHOD})
         try:
-            self._service = Service(settings, policy, _Silent())
-        except (ListenFault, TlsFault, ValueError) as fault:
+            self._telemetry = Telemetry(
+                os.environ, policy=policy, known_methods=known, audit_descriptor=sys.stdout.fileno()
+            )
+            self._service = Service(settings, policy, self._telemetry.observer, self._telemetry.adopt)
+        except (ListenFault, TelemetryFault, TlsFault, ValueError) as fault:
             raise StartFault(str(fault)) from fault
+        self._telemetry.keys_from(self._service.key_states)
 
     def start(self) -> None:
         """Serve. Raises `StartFault`."""
+        self._telemetry.start()
         try:
             self._service.start()
         except ListenFault as fault:
             self._service.stop()
+            self._telemetry.stop()
             raise StartFault(str(fault)) from fault
 
     def ask_reload(self) -> None:
@@ -54,3 +51,4 @@ class Serving:
     def drain(self, *, wait_s: float, hurry: threading.Event) -> None:
         """Stop without failing a call."""
         self._service.drain(wait_s=wait_s, hurry=hurry)
+        self._telemetry.stop()

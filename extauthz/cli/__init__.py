@@ -121,7 +121,9 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _failed("interrupted", EXIT_INTERRUPTED)
     except SystemExit as error:
-        return error.code if isinstance(error.code, int) else EXIT_FINDINGS
+        if isinstance(error.code, str):
+            return _failed(error.code, EXIT_FINDINGS)
+        return error.code or 0
     except BrokenPipeError:
         # Whoever read the output has gone; nothing more can be said, not even when Python flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,7 @@
 """`extauthz check`: everything wrong or doubtful in policy files, with line and column."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import click
 from extauthz.cli import EXIT_FINDINGS
 from extauthz.config.fault import Fault, PolicyFaults
 from extauthz.config.policy_build import SecretSource
-from extauthz.config.policy_file import Review, review_bytes, review_file
+from extauthz.config.policy_file import MAX_FILE_BYTES, Review, review_bytes, review_file
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
 
@@ -29,7 +30,8 @@ def check(ctx: click.Context, files: tuple[str, ...], *, strict: bool, as_json: 
     Prints every fault as FILE:LINE:COLUMN: what is wrong (how to mend it), and warnings about rules that are
     shadowed, too broad or never used. Exit code 0: fine; 1: faults (with --strict also warnings); 2: wrong usage.
     """
-    reviews = {name: _review(name, with_secrets=not without_secrets) for name in dict.fromkeys(files)}
+    names = dict.fromkeys(files)
+    reviews = {_shown(name): _review(name, with_secrets=not without_secrets) for name in names}
     if as_json:
         click.echo(json.dumps([_document(name, review) for name, review in reviews.items()], indent=2))
     else:
@@ -42,10 +44,12 @@ def check(ctx: click.Context, files: tuple[str, ...], *, strict: bool, as_json: 
 def _review(name: str, *, with_secrets: bool) -> Review:
     if name != "-":
         return review_file(name, with_secrets=with_secrets)
-    from os import environ  # noqa: PLC0415 - read where a command runs
+    source = SecretSource(env=os.environ, folder=Path()) if with_secrets else None
+    return review_bytes(sys.stdin.buffer.read(MAX_FILE_BYTES + 1), _shown(name), source)
 
-    source = SecretSource(env=environ, folder=Path()) if with_secrets else None
-    return review_bytes(sys.stdin.buffer.read(), "<stdin>", source)
+
+def _shown(name: str) -> str:
+    return "<stdin>" if name == "-" else name
 
 
 def _tell(name: str, review: Review) -> None:

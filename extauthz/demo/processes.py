@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
@@ -172,8 +173,8 @@ class Program:
 
     def __enter__(self) -> Self:
         """Start and wait until ready."""
-        self.start()
         try:
+            self.start()
             self.wait_until_ready()
         except BaseException:
             self.stop()
@@ -194,12 +195,29 @@ class Program:
         return self._started().pid
 
     def start(self) -> None:
-        """Start without waiting. Raises ProgramError when the executable cannot be run or it runs already."""
+        """Start without waiting. Raises ProgramError when the executable cannot be run or it runs already.
+
+        When a signal's exception (Ctrl-C) comes in between, the program may run: `stop()` ends it.
+        """
         if self._process is not None and not self._exited():
             raise ProgramError(f"{self.name} is running already (process {self._process.pid})")
+        errors: list[OSError] = []
+        # Signal handlers run in the main thread only: in a thread, nothing comes between the child's birth and our
+        # knowing its process id.
+        birth = threading.Thread(target=self._spawn, args=(errors,), name=f"start {self.name}")
+        birth.start()
+        try:
+            birth.join()
+        finally:
+            birth.join()
+        if errors:
+            raise ProgramError(f"{self.name} cannot be started: {errors[0]}") from errors[0]
+        self._deadline = time.monotonic() + self._start_within_s
+
+    def _spawn(self, errors: list[OSError]) -> None:
         try:
             with self.log.open("ab") as output:
-                self._process = subprocess.Popen(
+                process = subprocess.Popen(
                     self.arguments,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -208,9 +226,10 @@ class Program:
                     start_new_session=True,
                 )
         except OSError as error:
-            raise ProgramError(f"{self.name} cannot be started: {error}") from error
-        _watchdog().watch(self._process.pid)
-        self._deadline = time.monotonic() + self._start_within_s
+            errors.append(error)
+            return
+        self._process = process
+        _watchdog().watch(process.pid)
 
     def wait_until_ready(self) -> None:
         """Return when the probe says yes. Raises ProgramError when the program ended, or time ran out."""

@@ -26,8 +26,8 @@ from extauthz.demo.processes import LOOPBACK, Program, free_port, serves_grpc
 from extauthz.service.call import Call
 from extauthz.service.live import Live
 from extauthz.service.procedure import check
-from tests.bench.observing import observer
 from tests.bench.h2_load import Load, load
+from tests.bench.observing import observer
 from tests.support import tokens
 from tests.support.checks import check_request, message
 from tests.support.http_issuer import HttpIssuer

@@ -1,83 +1,25 @@
 """`extauthz demo` as a user runs it: reaches its end state, says what went otherwise, and leaves nothing running."""
 
 import io
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from extauthz.demo.processes import LOOPBACK, free_port
-from extauthz.demo.system import System, demo_policy
+from extauthz.demo.system import Addresses, System, demo_policy
 from extauthz.demo.walk.narrator import Narrator
 from extauthz.demo.walk.run import walk
 from extauthz.demo.walk.steps import STEPS
+from tests.e2e.running_demo import UP, WITHIN_S, gone, processes_of, started_demo, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
-WITHIN_S = 90.0
 STARTING = "✓ demo issuer"
-UP = "It stays up on"
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]+\.")
-
-
-def command(*options: str) -> list[str]:
-    return [sys.executable, "-m", "extauthz", "demo", *options]
-
-
-def marked_processes(folder: Path) -> dict[int, str]:
-    """Processes started below this one's temporary folder: all that the demo starts have it in their environment."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            environment = (entry / "environ").read_bytes()
-            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            zombie = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-        except OSError:
-            continue
-        if f"TMPDIR={folder}\0".encode() in environment and not zombie:
-            found[int(entry.name)] = line
-    return found
-
-
-def gone(folder: Path) -> dict[int, str]:
-    """What is still running after a moment of grace; empty as it should be."""
-    deadline = time.monotonic() + 15
-    while (left := marked_processes(folder)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return left
-
-
-@contextmanager
-def started_demo(folder: Path, *options: str) -> Iterator[tuple["subprocess.Popen[bytes]", Callable[[], str]]]:
-    """The demo with its own temporary folder, its output in a file; killed if the test did not end it."""
-    output = folder.parent / "output.txt"
-    folder.mkdir()
-    with output.open("wb") as sink:
-        process = subprocess.Popen(
-            command(*options), stdout=sink, stderr=subprocess.STDOUT, env=dict(os.environ) | {"TMPDIR": str(folder)}
-        )
-    try:
-        yield process, lambda: output.read_text(encoding="utf-8", errors="replace")
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_for(process: "subprocess.Popen[bytes]", output: Callable[[], str], text: str) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while text not in output():
-        assert process.poll() is None, output()
-        assert time.monotonic() < deadline, output()
-        time.sleep(0.02)
 
 
 def test_once_goes_through_every_step_and_ends_with_0(tmp_path: Path) -> None:
@@ -130,7 +72,7 @@ def test_when_it_is_killed_its_programs_end_too(tmp_path: Path) -> None:
     folder = tmp_path / "tmp"
     with started_demo(folder, "--port", "0") as (process, output):
         wait_for(process, output, UP)
-        assert len(marked_processes(folder)) > 4
+        assert len(processes_of(folder)) > 4
         process.kill()
         process.wait()
     assert gone(folder) == {}
@@ -150,13 +92,15 @@ def test_a_busy_port_is_named_with_the_way_out(tmp_path: Path) -> None:
         assert gone(folder) == {}
 
 
+def lax_policy(addresses: Addresses) -> str:
+    return demo_policy(addresses).replace("effect: deny", "scopes: [weather:read]")
+
+
 def test_a_step_that_goes_otherwise_is_shown_with_both_sides(tmp_path: Path) -> None:
     """A policy that allows what the demo expects to be forbidden."""
     seen = io.StringIO()
     narrator = Narrator(Console(file=seen, width=100))
-    with System(
-        tmp_path, policy=lambda at: demo_policy(at).replace("effect: deny", "scopes: [weather:read]")
-    ) as system:
+    with System(tmp_path, policy=lax_policy) as system:
         stage, failed = walk(system, narrator)
     assert [step.title for step in failed] == ["Calls that no token helps"]
     assert "expected: status: 403" in seen.getvalue()

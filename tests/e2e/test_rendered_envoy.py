@@ -220,6 +220,9 @@ def test_no_other_address_has_a_document(rig: Rig, host: str, path: str) -> None
         ("/weather/mcp/%2e%2e/%2E./calc", ("calc", "/")),
         ("/weather/%6dcp", ("weather", "/mcp")),
         ("/weather\\mcp", ("weather", "/mcp")),
+        ("/calc;a=b/../weather/mcp", ("weather", "/mcp")),
+        ("/calc/..;/weather/mcp", ("weather", "/mcp")),
+        ("/calc/%7c", ("calc", "/%7c")),
     ],
 )
 def test_a_request_reaches_the_server_of_its_resource_at_its_path(
@@ -242,8 +245,6 @@ def test_a_request_reaches_the_server_of_its_resource_at_its_path(
         "/weather%2fmcp",
         "/calc/%5cweather",
         "/weather/mcp;x=1",
-        "/calc;/../weather/mcp",
-        "/calc/..;/weather/mcp",
         "/calc/%2e%2e;/weather/mcp",
         "/calc/.%2e;a=b/x",
         "/calc/%252e%252e/weather/mcp",
@@ -251,7 +252,6 @@ def test_a_request_reaches_the_server_of_its_resource_at_its_path(
         "/calc/%",
         "/calc/%00",
         "/calc/%c0%ae%c0%ae/x",
-        "/calc/%7c",
     ],
 )
 def test_a_path_of_no_resource_or_of_two_readings_reaches_no_server(rig: Rig, path: str) -> None:

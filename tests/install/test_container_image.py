@@ -3,6 +3,7 @@
 Takes three to four minutes on two cores, most of it the Debian and the downloads.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -205,7 +206,7 @@ def test_it_serves_on_a_filesystem_that_it_cannot_write(image: Image, policy_fil
             os.kill(service, signal.SIGTERM)
             exit_code = serving.wait(timeout=RUN_TIMEOUT_S)
         finally:
-            serving.kill()
+            end_all(serving.pid)
     assert healthy.returncode == 0, healthy.stdout + healthy.stderr
     assert exit_code == 0, (tmp_path / "log").read_text(encoding="utf-8")
     assert resident_mib <= 80
@@ -261,17 +262,31 @@ def wait_until_alive(url: str, process: subprocess.Popen[bytes], log: Path) -> N
     raise RuntimeError(f"no 200 from {url}:\n{log.read_text(encoding='utf-8')}")
 
 
+def descendants(ancestor: int) -> list[int]:
+    """Every process below `ancestor`, itself first."""
+    found = [ancestor]
+    for pid in found:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text(encoding="utf-8").split()]
+    return found
+
+
 def service_process(ancestor: int) -> int:
     """The process below `ancestor` that runs `extauthz serve` itself."""
-    pending, found = [ancestor], []
-    while pending:
-        pid = pending.pop()
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            pending += [int(child) for child in (task / "children").read_text(encoding="utf-8").split()]
-        if "/opt/extauthz/bin/python" in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")[0]:
-            found.append(pid)
-    (service,) = found
+    (service,) = [
+        pid
+        for pid in descendants(ancestor)
+        if Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").startswith("/opt/extauthz/bin/python\0")
+    ]
     return service
+
+
+def end_all(ancestor: int) -> None:
+    """Buildah ended by a signal would leave the service behind."""
+    for pid in reversed(descendants(ancestor)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def resident_bytes(pid: int) -> int:

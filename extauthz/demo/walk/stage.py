@@ -66,7 +66,8 @@ class Stage:
         )
         decision = response.headers.get("x-extauthz-decision", "")
         if decision:
-            self.narrator.operator(operator_view(self.system.audit_line(decision)))
+            seen = operator_view(self.system.audit_line(decision))
+            self.narrator.operator(seen.replace(f"{self.system.folder}/", ""))
 
 
 def operator_view(audit_line: str) -> str:

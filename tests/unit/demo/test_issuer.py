@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ import pytest
 from extauthz.demo.issuer import Application, DemoIssuer, JwksAnswer, Realm, demo_realm
 from extauthz.demo.issuer.endpoints import AUTHORIZE, INTROSPECT, JWKS, LOGOUT, REGISTER, TOKEN
 from extauthz.demo.issuer.realm import DEMO_CLIENT, DEMO_MACHINE
+from extauthz.demo.processes import Program, ProgramError, answers_http, free_port
 
 CORPUS = Path(__file__).parents[2] / "data" / "casdoor" / "corpus.json"
 RESOURCE = "http://127.0.0.1:8080/weather/mcp"
@@ -564,3 +566,28 @@ class TestIntrospectionAndLogout:
     ) -> None:
         answer = http.post(INTROSPECT, data={"token": shared_issuer.token().access_token} | form)
         assert (answer.status_code, answer.json()) == (status, {"error": error})
+
+
+class TestByItself:
+    def arguments(self, port: int) -> list[str]:
+        return [sys.executable, "-m", "extauthz.demo.issuer", "--port", str(port), "--algorithm", "ES256"]
+
+    def test_it_runs_as_a_program_and_says_that_it_is_no_issuer_for_production(self, tmp_path: Path) -> None:
+        port = free_port()
+        ready = answers_http(f"http://127.0.0.1:{port}/.well-known/openid-configuration")
+        with Program("issuer", self.arguments(port), log=tmp_path / "log", ready=ready) as program:
+            pass
+        assert program.stop() == 0
+        assert "NOT FOR PRODUCTION" in program.output()
+
+    def test_a_taken_port_is_one_line_that_names_the_option(self, own_issuer: DemoIssuer, tmp_path: Path) -> None:
+        program = Program("issuer", self.arguments(urlsplit(own_issuer.url).port or 0), log=tmp_path / "log")
+        program.start()
+        assert program.wait(30) == 1
+        (line,) = program.output().splitlines()
+        assert "Address already in use" in line
+        assert "--port" in line
+
+    def test_a_taken_port_is_an_error_in_a_test_too(self, own_issuer: DemoIssuer) -> None:
+        with pytest.raises(ProgramError, match="cannot listen"):
+            DemoIssuer(demo_realm("ES256"), port=urlsplit(own_issuer.url).port or 0).start()

@@ -1,11 +1,13 @@
 """Child programs are waited for, reported on, stopped, and never left behind."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,10 +161,32 @@ def test_starting_a_running_program_is_refused(tmp_path: Path) -> None:
         program.start()
 
 
+def test_an_interrupt_in_the_middle_of_starting_loses_no_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    born: list[int] = []
+    real = subprocess.Popen
+
+    def interrupted(*arguments: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        process = real(*arguments, **options)
+        born.append(process.pid)
+        os.kill(os.getpid(), signal.SIGINT)
+        return process
+
+    program = Program("born late", python(SLEEPS), log=tmp_path / "log")
+    with Program("makes the watchdog", python(SLEEPS), log=tmp_path / "other"):
+        monkeypatch.setattr(subprocess, "Popen", interrupted)
+        with pytest.raises(KeyboardInterrupt), program:
+            pass
+    assert len(born) == 1
+    assert until_gone(born[0])
+
+
 def test_programs_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     code = f"""
 import time
 from pathlib import Path
+from typing import Any
 from extauthz.demo.processes import Program
 log = Path({str(tmp_path / "log")!r})
 arguments = [{sys.executable!r}, "-I", "-S", "-c", {DEAF!r}]

@@ -105,9 +105,15 @@ class TestReadingChallenges:
 
 
 class TestNarrator:
+    @pytest.fixture(autouse=True)
+    def _terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TERM", "xterm-256color")
+        for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+            monkeypatch.delenv(name, raising=False)
+
     def narrator(self, *, terminal: bool) -> tuple[Narrator, io.StringIO]:
         seen = io.StringIO()
-        return Narrator(Console(file=seen, force_terminal=terminal, width=80, color_system="standard")), seen
+        return Narrator(Console(file=seen, force_terminal=terminal, width=80)), seen
 
     def test_long_headers_are_neither_cut_nor_wrapped(self) -> None:
         narrator, seen = self.narrator(terminal=False)
@@ -119,8 +125,7 @@ class TestNarrator:
         narrator.sent("[bold]", "[/red]")
         assert "[bold]  [/red]" in seen.getvalue()
 
-    def test_colours_are_for_terminals(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv("NO_COLOR", raising=False)
+    def test_colours_are_for_terminals(self) -> None:
         for terminal in (True, False):
             narrator, seen = self.narrator(terminal=terminal)
             narrator.as_expected()

@@ -111,8 +111,9 @@ def test_key_without_a_usable_id_is_ignored(kid: Any) -> None:
 
 
 @pytest.mark.parametrize("kty", [None, "", "oct", "OKP", "rsa", "AKP", 1, ["RSA"]])
-def test_other_type_is_ignored(kty: Any) -> None:
-    assert why(RSA | {"kty": kty}) is UnusableKey.UNSUPPORTED_TYPE
+@pytest.mark.parametrize("entry", [RSA, EC])
+def test_other_type_is_ignored(entry: dict[str, Any], kty: Any) -> None:
+    assert why(entry | {"kty": kty}) is UnusableKey.UNSUPPORTED_TYPE
 
 
 @pytest.mark.parametrize("crv", [None, "P-224", "secp256k1", "Ed25519", "p-256", 1, ["P-256"]])

@@ -186,7 +186,8 @@ def test_largest_set_is_read() -> None:
 def test_keys_under_one_name_are_bounded_and_the_rest_is_reported() -> None:
     n = int.from_bytes(b"\x80" + bytes(254) + b"\x01")
     many = [RSA | {"n": SIGNING_KEYS["RS256"].jwk()["n"]}] + [
-        RSA | {"n": encode_base64url((n + 2 * serial).to_bytes(256)).decode()} for serial in range(MAX_KEYS_PER_KEY_ID + 3)
+        RSA | {"n": encode_base64url((n + 2 * serial).to_bytes(256)).decode()}
+        for serial in range(MAX_KEYS_PER_KEY_ID + 3)
     ]
     keys = key_set(of(*many))
     assert len(keys.candidates(RSA["kid"], "RS256")) == MAX_KEYS_PER_KEY_ID

@@ -3,6 +3,7 @@ from hashlib import sha256
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256K1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.algorithms import ECAlgorithm
 
 from extauthz.pdp.base64url import decode_base64url
 from extauthz.pdp.signature import ALGORITHMS, CURVES, Curve, KeyType, SignatureAlgorithm, signature_fits, twin_digest
@@ -37,9 +38,11 @@ def test_only_the_algorithm_that_signed_fits(name: str, signer: str) -> None:
     assert signature_fits(ALGORITHMS[name], key, signing_input, signature) is (name == signer)
 
 
-def test_curve_of_the_right_size_but_another_name_does_not_fit() -> None:
-    key = generate_private_key(SECP256K1()).public_key()
-    assert signature_fits(ALGORITHMS["ES256"], key, b"", bytes(64)) is False
+def test_signature_on_another_curve_of_the_same_size_does_not_fit() -> None:
+    key = generate_private_key(SECP256K1())
+    signature = ECAlgorithm(ECAlgorithm.SHA256).sign(b"text", key)
+    assert ECAlgorithm(ECAlgorithm.SHA256).verify(b"text", key.public_key(), signature) is True
+    assert signature_fits(ALGORITHMS["ES256"], key.public_key(), b"text", signature) is False
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from extauthz.pdp.mcp.body import MAX_BODY_BYTES
 from extauthz.pdp.mcp.read import read_operation
 from extauthz.pdp.operation import Operation, Unreadable
 from extauthz.pdp.reason import Reason
-from tests.unit.pdp.mcp.requests import bodyless, call, post
+from tests.support.mcp_requests import bodyless, call, post
 
 
 def reason_of(*args: object, **changes: object) -> Reason:

@@ -10,7 +10,7 @@ from extauthz.pdp.mcp.read import read_operation
 from extauthz.pdp.operation import Era, MessageKind, Operation, Unreadable
 from extauthz.pdp.reason import Reason
 from extauthz.pdp.request import HttpRequest
-from tests.unit.pdp.mcp.requests import MODERN, VERSION_KEY, bodyless, call, modern, notification, post, request
+from tests.support.mcp_requests import MODERN, VERSION_KEY, bodyless, call, modern, notification, post, request
 
 LEGACY_VERSIONS = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"]
 

@@ -9,7 +9,7 @@ from extauthz.pdp.mcp.methods import METHODS
 from extauthz.pdp.mcp.read import read_operation
 from extauthz.pdp.operation import RESPONSE_METHOD, Era, MessageKind, Operation, Target, TargetKind, Unreadable
 from extauthz.pdp.reason import Reason
-from tests.unit.pdp.mcp.requests import VERSION_KEY, call, modern, notification, post, request
+from tests.support.mcp_requests import VERSION_KEY, call, modern, notification, post, request
 
 
 def read(body: Any) -> Operation:

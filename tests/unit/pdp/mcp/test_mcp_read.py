@@ -12,7 +12,7 @@ from extauthz.pdp.mcp.read import read_operation
 from extauthz.pdp.operation import Era, Operation, Target, TargetKind, Unreadable
 from extauthz.pdp.reason import Reason
 from extauthz.pdp.request import HttpRequest
-from tests.unit.pdp.mcp.requests import (
+from tests.support.mcp_requests import (
     MODERN,
     TEXT,
     VERSION_KEY,

@@ -8,7 +8,7 @@ from extauthz.pdp.mcp.read import read_operation
 from extauthz.pdp.mcp.targets import MAX_NAME_LENGTH, MAX_TARGETS, MAX_URI_LENGTH
 from extauthz.pdp.operation import Operation, Target, TargetKind, Unreadable
 from extauthz.pdp.reason import Reason
-from tests.unit.pdp.mcp.requests import modern, notification, post, request
+from tests.support.mcp_requests import modern, notification, post, request
 
 TOOL, PROMPT, RESOURCE, TASK = TargetKind.TOOL, TargetKind.PROMPT, TargetKind.RESOURCE, TargetKind.TASK
 

@@ -7,7 +7,7 @@ import pytest
 from extauthz.pdp.mcp.read import read_operation
 from extauthz.pdp.operation import Operation, Unreadable
 from extauthz.pdp.reason import Reason
-from tests.unit.pdp.mcp.requests import bodyless, call, post, request
+from tests.support.mcp_requests import bodyless, call, post, request
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+"""All telemetry of one process, set up by the standard variables: `Telemetry`."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from extauthz import __version__
+from extauthz.adapters.telemetry.environment import read_plan
+from extauthz.adapters.telemetry.journal import Journal
+from extauthz.adapters.telemetry.labels import LabelBounds
+from extauthz.adapters.telemetry.line_stream import LineStream
+from extauthz.adapters.telemetry.observer import TelemetryObserver
+from extauthz.adapters.telemetry.recorder import Recorder
+from extauthz.adapters.telemetry.tally import Tally
+from extauthz.pdp.policy import Policy
+from extauthz.service.details import CheckDetails
+from extauthz.service.ports import KeySetState
+
+SCOPE: Final = "extauthz"
+"""Name of the instrumentation scope of spans."""
+FLUSH_S: Final = 5.0
+"""What exporters are given at the end: one that cannot reach its collector would try for half a minute."""
+
+_log = logging.getLogger("extauthz.telemetry")
+
+
+class Telemetry:
+    """Made, then started, and once stopped. `observer` counts from the first moment."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        policy: Policy,
+        known_methods: frozenset[str],
+        audit_descriptor: int | None,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        """Read the variables. Raises `TelemetryFault`.
+
+        `known_methods` are MCP's own. `audit_descriptor` is the file that audit lines go to (1 is standard output),
+        None for nowhere. `registry` is what `exposition` shows beside our metrics: by default the process' own.
+        """
+        self._plan = read_plan(environ)
+        self._known_methods = known_methods
+        self._audit_descriptor = audit_descriptor if self._plan.audit_lines else None
+        self._registry = registry
+        self._tally = Tally(LabelBounds.of(policy, known_methods))
+        self.observer: Final = TelemetryObserver(self._tally)
+        self._key_states: Callable[[], Iterable[KeySetState]] = tuple
+        self._recorder: Recorder | None = None
+        self._providers: list[Any] = []
+        self._scraped = False
+        self._lock = threading.Lock()
+
+    def keys_from(self, key_states: Callable[[], Iterable[KeySetState]]) -> None:
+        """Where the ages of key sets come from."""
+        self._key_states = key_states
+
+    def adopt(self, policy: Policy) -> None:
+        """Another policy is in force: its names count as labels."""
+        self._tally.bounds = LabelBounds.of(policy, self._known_methods)
+
+    def start(self) -> None:
+        """Set up what is to be exported, and the thread that does it. Nothing is connected to before there is news."""
+        plan = self._plan
+        spans = emit = None
+        if plan.traces or plan.metrics or plan.audit_otlp:
+            spans, emit = self._export()
+        lines = None if self._audit_descriptor is None else LineStream(self._audit_descriptor)
+        if spans is None and emit is None and lines is None:
+            return
+        journal = Journal(self._tally, spans=spans, lines=lines, emit=emit)
+        self._recorder = Recorder(write=journal.write, finish=journal.finish, lost=journal.lost)
+        self._recorder.start()
+        self.observer.record_with(self._recorder, all_of=lines is not None or emit is not None, spans=spans)
+
+    def stop(self, flush_s: float = FLUSH_S) -> None:
+        """Write and send what there is, within about `flush_s` seconds."""
+        if self._recorder is not None and not self._recorder.stop(flush_s):
+            _log.warning("the last audit records could not be written within %g s", flush_s)
+        # The SDK's own shutdown can take half a minute when a collector is away.
+        ending = [threading.Thread(target=provider.shutdown, daemon=True) for provider in self._providers]
+        for thread in ending:
+            thread.start()
+        for thread in ending:
+            thread.join(flush_s)
+        self._providers.clear()
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All metrics in a text format that the client accepts, and its content type."""
+        with self._lock:
+            if not self._scraped:
+                self._open_scrape()
+                self._scraped = True
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def recent(self) -> tuple[CheckDetails, ...]:
+        """The last decisions, the newest first."""
+        return self.observer.recent()
+
+    def _export(self) -> tuple[Any, Any]:
+        """The spans' and the audit records' way out, as far as they have one; and metrics are sent from now on."""
+        # What is imported here takes 100 ms and 5 MB, which a process that exports nothing need not spend.
+        from extauthz.adapters.telemetry import exporters  # noqa: PLC0415
+        from extauthz.adapters.telemetry.audit_otlp import emitter  # noqa: PLC0415
+        from extauthz.adapters.telemetry.metrics import meter_provider, sending_reader  # noqa: PLC0415
+        from extauthz.adapters.telemetry.resource import described  # noqa: PLC0415
+        from extauthz.adapters.telemetry.spans import SpanWriter  # noqa: PLC0415
+
+        plan, resource = self._plan, described()
+        spans = emit = None
+        if plan.traces:
+            tracers = exporters.tracer_provider(plan.traces, resource)
+            self._providers.append(tracers)
+            spans = SpanWriter(tracers.get_tracer(SCOPE, __version__), tracers.sampler)
+        if plan.audit_otlp is not None:
+            loggers = exporters.logger_provider(plan.audit_otlp, resource)
+            self._providers.append(loggers)
+            emit = emitter(loggers)
+        if plan.metrics:
+            readers = [sending_reader(self._tally, exporters.metric_exporter(each)) for each in plan.metrics]
+            self._providers.append(meter_provider(self._tally, self._states, readers, resource))
+        return spans, emit
+
+    def _open_scrape(self) -> None:
+        from extauthz.adapters.telemetry.metrics import meter_provider, scraped_reader  # noqa: PLC0415 - as above
+        from extauthz.adapters.telemetry.resource import described  # noqa: PLC0415
+
+        readers = [scraped_reader(self._tally, self._registry)]
+        self._providers.append(meter_provider(self._tally, self._states, readers, described()))
+
+    def _states(self) -> Iterable[KeySetState]:
+        return self._key_states()
