@@ -97,6 +97,11 @@ class CheckThreads:
         return len(self._line)
 
     @property
+    def working(self) -> int:
+        """Threads that do not wait in a seat, and take the next check when they are done with theirs."""
+        return self._working
+
+    @property
     def waiting(self) -> int:
         """Seats that are taken."""
         return self._waiting

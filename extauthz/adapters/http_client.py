@@ -99,7 +99,7 @@ def proxy_for(url: str) -> str | None:
     parts = urlsplit(url)
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return None if not proxy or proxy_bypass(parts.hostname or "") else proxy
+    return None if not proxy or proxy_bypass(parts.netloc) else proxy
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext:

@@ -16,6 +16,11 @@ class IoLoop:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="extauthz-io", daemon=True)
 
+    @property
+    def running(self) -> bool:
+        """Whether work can be submitted."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
@@ -26,7 +31,7 @@ class IoLoop:
 
     def stop(self) -> None:
         """Cancel what is under way, and end the thread."""
-        if not self._thread.is_alive():
+        if not self.running:
             self._loop.close()
             return
         self._loop.call_soon_threadsafe(self._cancel_all)

@@ -5,9 +5,9 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from random import SystemRandom
-from typing import Any, Final
+from typing import Final
 
 from extauthz.adapters.blocking_shell import BlockingShell
 from extauthz.adapters.check_threads import CheckThreads
@@ -37,7 +37,7 @@ _log = logging.getLogger("extauthz")
 
 
 class Service:
-    """Built with everything, then `start`, and once `drain`."""
+    """Built with everything, then `start`; at the end the `server` is drained, and then `stop`."""
 
     def __init__(
         self, settings: Settings, policy: Policy, observer: Observer, adopted: Callable[[Policy], None]
@@ -72,6 +72,8 @@ class Service:
             clock=time.time,
         )
         self.memories = Memories.bounded()
+        self.warmed = threading.Event()
+        """Set when key sets have been asked for once, whatever came of it."""
         self.threads = CheckThreads()
         self._shell = BlockingShell(
             live=Live.of(policy),
@@ -103,32 +105,22 @@ class Service:
     def start(self) -> None:
         """Serve. Key sets are fetched meanwhile: a check that comes before them waits for them."""
         self._loop.start()
-        self._loop.submit(self._keys.warm(self.policy.issuers.values()))
         self._loop.submit(self._keep_keys_fresh())
         self.server.start()
         self.reloader.start()
         _log.info("policy revision %s, serving on %s", self.policy.revision, self.server.address)
 
-    def drain(self, *, wait_s: float, hurry: threading.Event) -> None:
-        """Stop without failing a call; `hurry` cuts the waiting short."""
-        self.server.drain(wait_s=wait_s, finish_s=FINISH_S, hurry=hurry)
-        self.stop()
-
     def stop(self) -> None:
         """Stop what stands behind the server."""
         self.reloader.stop()
-        for work in (
-            self._supplier.close(),
-            self._keys.close(),
-            self._introspector.close(),
-            self._fetcher.close(),
-            *(() if self.store is None else (self.store.close(),)),
-        ):
-            self._closed(work)
+        if self._loop.running:
+            self._loop.submit(self._close()).result(FINISH_S)
         self._loop.stop()
 
-    def _closed(self, work: Coroutine[Any, Any, None]) -> None:
-        self._loop.submit(work).result(FINISH_S)
+    async def _close(self) -> None:
+        for part in (self._supplier, self._keys, self._introspector, self._fetcher, self.store):
+            if part is not None:
+                await part.close()
 
     def _adopt(self, policy: Policy) -> None:
         """Put a policy in force. Keys of issuers that stay are kept."""
@@ -138,6 +130,8 @@ class Service:
         self._loop.submit(self._keys.warm(policy.issuers.values()))
 
     async def _keep_keys_fresh(self) -> None:
+        await self._keys.warm(self.policy.issuers.values())
+        self.warmed.set()
         while True:
             await self._keys.refresh_due()
             await asyncio.sleep(REFRESH_STEP_S)

@@ -4,11 +4,13 @@ import os
 import sys
 import threading
 
+from extauthz.adapters.admin_http import AdminServer
 from extauthz.adapters.listening import ListenFault
 from extauthz.adapters.server_tls import TlsFault
 from extauthz.adapters.telemetry.environment import TelemetryFault
 from extauthz.adapters.telemetry.pipeline import Telemetry
-from extauthz.bootstrap.service import Service
+from extauthz.bootstrap.service import FINISH_S, Service
+from extauthz.bootstrap.status import ServiceStatus
 from extauthz.config.settings import Settings
 from extauthz.pdp.mcp.methods import METHODS
 from extauthz.pdp.operation import END_METHOD, RESPONSE_METHOD, STREAM_METHOD
@@ -33,15 +35,20 @@ class Serving:
         except (ListenFault, TelemetryFault, TlsFault, ValueError) as fault:
             raise StartFault(str(fault)) from fault
         self._telemetry.keys_from(self._service.key_states)
+        self._admin = AdminServer(
+            listen=str(settings.admin_listen),
+            source=ServiceStatus(self._service, self._telemetry),
+            exposition=self._telemetry.exposition,
+        )
 
     def start(self) -> None:
         """Serve. Raises `StartFault`."""
         self._telemetry.start()
         try:
+            self._admin.start()
             self._service.start()
         except ListenFault as fault:
-            self._service.stop()
-            self._telemetry.stop()
+            self._stop()
             raise StartFault(str(fault)) from fault
 
     def ask_reload(self) -> None:
@@ -50,5 +57,10 @@ class Serving:
 
     def drain(self, *, wait_s: float, hurry: threading.Event) -> None:
         """Stop without failing a call."""
-        self._service.drain(wait_s=wait_s, hurry=hurry)
+        self._service.server.drain(wait_s=wait_s, finish_s=FINISH_S, hurry=hurry)
+        self._stop()
+
+    def _stop(self) -> None:
+        self._service.stop()
         self._telemetry.stop()
+        self._admin.stop()

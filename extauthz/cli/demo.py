@@ -9,6 +9,7 @@ from typing import Final, NoReturn
 import click
 
 from extauthz.demo.packages import PackagesError, ensure
+from extauthz.demo.processes import port_is_free
 
 DEFAULT_PORT: Final = 8080
 EXIT_INTERRUPTED: Final = 130
@@ -30,7 +31,11 @@ def demo(port: int, *, once: bool) -> None:
     until Ctrl-C. Everything listens on loopback only and ends with this command.
     """
     signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGHUP, _end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has its way
+        signal.signal(signal.SIGHUP, _end)
+    if port and not port_is_free(port):
+        message = f"port {port} is in use by another program. Choose another one: extauthz demo --port {port + 1}"
+        raise click.ClickException(message)
     try:
         ensure(click.echo)
         walk = importlib.import_module("extauthz.demo.walk.run")

@@ -61,9 +61,9 @@ def _default_algorithms() -> list[Algorithm]:
 
 
 class Shape(BaseModel):
-    """What all mappings of the file have in common: no unknown keys, no conversions."""
+    """What all mappings of the file have in common: no unknown keys, no conversions. Validators are built when used."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class IntrospectionShape(Shape):

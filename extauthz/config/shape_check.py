@@ -126,7 +126,7 @@ def _complaint(kind: str, path: Path, detail: Any) -> Complaint:
             known = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
             shown = quoted(value) if isinstance(value, str) else _kind(value)
             # The nearest name of an algorithm is never the one that was meant: HS256 is not a slip for RS256.
-            near = isinstance(value, str) and "algorithms" not in path
+            near = isinstance(value, str) and path[2:3] != ("algorithms",)
             mend = suggestion(value, tuple(known), "") if near else ""
             return Complaint(f"{name} cannot be {shown}", mend or "use one of: " + ", ".join(known))
         case "too_short" | "string_too_short":
@@ -196,8 +196,8 @@ def _model_at(path: Path) -> type[BaseModel]:
 
 def _repair(data: Any, path: Path, *, remove: bool) -> None:
     """Make the value at `path` harmless: remove it, or put a stand-in where one is needed. List items keep places."""
-    if "algorithms" in path:
-        path = path[: path.index("algorithms") + 1]
+    if path[:1] == ("issuers",) and path[2:3] == ("algorithms",):
+        path = path[:3]  # no text stands in for an algorithm: the whole list gives way to the default
     holder: Any = data
     for step in path[:-1]:
         try:

@@ -133,7 +133,6 @@ def read_yaml(text: str) -> Reading:
     """Read one YAML document. Raises nothing."""
     builder = _Builder()
     try:
-        text.encode()
         root = builder.build(yaml.parse(text, Loader=_LOADER))
     except UnicodeEncodeError as error:
         complaint = Complaint("the text has half of a character pair", "save the file as UTF-8")

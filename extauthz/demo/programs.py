@@ -79,7 +79,7 @@ def extauthz_serve(
             *("--drain-wait", "0"),  # no proxy needs time to notice: Envoy is stopped first
         ],
         log=folder / f"{name}.log",
-        ready=health,
+        ready=lambda: health() and ready(),
         environment=clean_environment(**environment),
     )
 

@@ -134,8 +134,11 @@ def judge(signed: SignedToken, issuer: Issuer, resource: Resource, now: float) -
     client_id = _client(claims, profile)
     if isinstance(client_id, TokenFault):
         return client_id
+    token_id = read_token_id(claims.get("jti"))
+    if isinstance(token_id, TokenFault):
+        return token_id
     name = read_label(claims.get(claim) for claim in profile.username)
-    machine = _is_machine(claims, profile.machine, subject, client_id, name)
+    machine = _is_machine(claims, profile.machine, subject=subject, client_id=client_id, name=name, token_id=token_id)
     if machine and not client_id and profile.machine.client_from_subject:
         client_id = subject
     if issuer.clients and client_id not in issuer.clients:
@@ -172,9 +175,6 @@ def judge(signed: SignedToken, issuer: Issuer, resource: Resource, now: float) -
     groups = read_names(claim_at(claims, profile.groups), "groups", profile.role_object)
     if isinstance(groups, TokenFault):
         return groups
-    token_id = read_token_id(claims.get("jti"))
-    if isinstance(token_id, TokenFault):
-        return token_id
     return VerifiedToken(
         principal=Principal(
             issuer=token.issuer,
@@ -248,11 +248,12 @@ def _client(claims: Claims, profile: Profile) -> str | TokenFault:
     return client_id
 
 
-def _is_machine(claims: Claims, marks: MachineMarks, subject: str, client_id: str, name: str) -> bool:
+def _is_machine(claims: Claims, marks: MachineMarks, *, subject: str, client_id: str, name: str, token_id: str) -> bool:
     return (
         (marks.subject_prefix != "" and subject.startswith(marks.subject_prefix))
         or (marks.subject_suffix != "" and subject.endswith(marks.subject_suffix))
         or (marks.name_prefix != "" and name.startswith(marks.name_prefix))
+        or (marks.token_id is not None and marks.token_id.match(token_id) is not None)
         or (marks.subject_is_client and subject == client_id)
         or any(claims.get(claim) == value for claim, value in marks.equal.items())
         or not marks.present.isdisjoint(claims)

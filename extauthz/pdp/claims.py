@@ -50,9 +50,9 @@ def read_date(claims: Claims, name: str) -> int | TokenFault | None:
     Casdoor and every issuer that ships with a profile send integers. Fractions, exponents, booleans and strings are
     refused rather than rounded or guessed at.
     """
-    value = claims.get(name)
-    if value is None and name not in claims:
+    if name not in claims:
         return None
+    value = claims[name]
     # `bool` is an `int` in Python.
     if type(value) is not int or abs(value) > MAX_DATE:
         return TokenFault(Reason.TOKEN_MALFORMED, f"claim `{name}` is not a date in whole seconds")

@@ -4,6 +4,7 @@ Nothing here is code: another issuer is another value in `PROFILES`. What holds 
 `aud`, dates, `sub`) stands in `access_token`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -39,6 +40,8 @@ class MachineMarks:
     subject_is_client: bool = False
     """`sub` and client id are the same."""
     name_prefix: str = ""
+    token_id: re.Pattern[str] | None = None
+    """How `jti` begins."""
     equal: Mapping[str, str] = field(default_factory=dict)
     """Claims that have this very value."""
     present: frozenset[str] = frozenset()
@@ -127,7 +130,8 @@ _RFC9068: Final = Profile(
 )
 
 _KEYCLOAK: Final = Profile(
-    # Keycloak: org.keycloak.representations.AccessToken, org.keycloak.util.TokenUtil.
+    # Keycloak (26.7.3 recorded): org.keycloak.representations.AccessToken, org.keycloak.util.TokenUtil. Lightweight
+    # tokens name neither subject nor audience, and are refused.
     name="keycloak",
     # DefaultTokenManager.type(): `JWT`, or `at+jwt` by the client's switch; a logout token has `logout+jwt`.
     header_types=frozenset({"jwt", "at+jwt"}),
@@ -145,9 +149,14 @@ _KEYCLOAK: Final = Profile(
     roles=("realm_access", "roles"),
     # Group Membership mapper, under its usual name.
     groups=("groups",),
-    # ServiceAccountConstants: the user of a service account is `service-account-<client id>`; the client scope
-    # `service_account` adds the address of the client.
-    machine=MachineMarks(name_prefix="service-account-", present=frozenset({"clientHost", "clientAddress"})),
+    # ServiceAccountConstants: the user of a service account is `service-account-<client id>`, and the client scope
+    # `service_account` adds the address of the client; a token can lack both. DefaultTokenContextEncoderProvider, since
+    # 26.2: `jti` begins with two letters each for session, token and grant, `cc` being client credentials.
+    machine=MachineMarks(
+        name_prefix="service-account-",
+        token_id=re.compile("[a-z]{4}cc:"),
+        present=frozenset({"clientHost", "clientAddress"}),
+    ),
 )
 
 _AUTH0: Final = Profile(

@@ -172,15 +172,26 @@ def test_a_large_entry_comes_back_whole(over: Callable[[Body], None]) -> None:
 # Only a real Redis shows these.
 
 
-def with_redis(url: str, body: Callable[[RedisStore], Awaitable[None]], *, deadline_s: float = GENEROUS_S) -> None:
+def with_redis(
+    url: str,
+    body: Callable[[RedisStore], Awaitable[None]],
+    *,
+    deadline_s: float = GENEROUS_S,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     async def main() -> None:
-        store = connect(url, clock=time.monotonic, deadline_s=deadline_s)
+        store = connect(url, clock=clock, deadline_s=deadline_s)
         try:
             await body(store)
         finally:
             await store.close()
 
     asyncio.run(main())
+
+
+def every_failure_counts() -> Callable[[], float]:
+    """A clock for the breaker by which no two failures are of one moment."""
+    return (float(hour) for hour in range(0, 1_000_000, 3600)).__next__
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -224,7 +235,7 @@ def test_a_value_of_the_wrong_type_is_a_miss(server: RedisServer, name: str) -> 
                 await store.put_if_absent("k", b"v", 60)
         assert store.available
 
-    with_redis(server.url, body)
+    with_redis(server.url, body, clock=every_failure_counts())
 
 
 def test_an_entry_larger_than_any_of_ours_is_a_miss_and_is_not_sent_whole(server: RedisServer) -> None:
@@ -267,7 +278,7 @@ def test_a_put_that_redis_refuses_for_want_of_memory_leaves_reading_as_it_was(vi
             assert await store.get("k") == b"v"
         assert store.available
 
-    with_redis(victim.url, body)
+    with_redis(victim.url, body, clock=every_failure_counts())
 
 
 def test_a_killed_redis_is_a_miss_then_costs_nothing_and_is_found_again(victim: RedisServer) -> None:
@@ -337,6 +348,40 @@ def test_an_operation_on_a_frozen_redis_ends_with_its_deadline(victim: RedisServ
                     await store.get("k")
 
     with_redis(victim.url, body, deadline_s=DEADLINE_S)
+
+
+def test_an_operation_does_not_wait_for_a_connection_that_does_not_come() -> None:
+    """The listener's queue is full, so connecting takes until its timeout of one second."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        crowd = [socket.socket() for _ in range(4)]
+        for one in crowd:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+
+        async def body(store: RedisStore) -> None:
+            async with asyncio.timeout(0.9):
+                with pytest.raises(StoreUnavailable, match="did not answer within 20 ms"):
+                    await store.get("k")
+
+        with_redis(f"redis://127.0.0.1:{full.getsockname()[1]}", body, deadline_s=DEADLINE_S)
+        for one in crowd:
+            one.close()
+
+
+def test_while_the_breaker_is_open_redis_is_not_asked(victim: RedisServer) -> None:
+    async def body(store: RedisStore) -> None:
+        victim.freeze()
+        said: list[str] = []
+        for _ in range(6):
+            with pytest.raises(StoreUnavailable) as caught:
+                await store.get("k")
+            said.append(str(caught.value))
+        assert "is being probed" in said[5]
+        assert all("is being probed" not in each for each in said[:5])
+
+    with_redis(victim.url, body, deadline_s=DEADLINE_S, clock=every_failure_counts())
 
 
 def test_a_callers_cancellation_leaves_the_connection_in_order(server: RedisServer) -> None:

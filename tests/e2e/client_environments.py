@@ -67,14 +67,21 @@ def typescript() -> Path:
         folder.mkdir()
         for file in files:
             shutil.copy(TYPESCRIPT / file, folder / file)
-        beside = runtime.resolve().parent / "npm"
-        npm = str(beside) if beside.exists() else shutil.which("npm")
-        if npm is None:
-            raise UnavailableError("there is Node but no npm: install it")
         path = os.pathsep.join([str(runtime.parent), os.environ.get("PATH", "")])
-        _run([npm, "ci", "--no-audit", "--no-fund"], folder, {"PATH": path})
+        _run([*_npm(runtime), "ci", "--no-audit", "--no-fund"], folder, {"PATH": path})
 
     return _environment(f"typescript-{digest}", make)
+
+
+def _npm(runtime: Path) -> list[str]:
+    """npm as it comes with this Node (the wheel's own `npm` script does not find its library), else the machine's."""
+    script = runtime.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    found = shutil.which("npm")
+    if script.exists():
+        return [str(runtime), str(script)]
+    if found is None:
+        raise UnavailableError("there is Node but no npm: install it")
+    return [found]
 
 
 def _environment(name: str, make: Callable[[Path], None]) -> Path:

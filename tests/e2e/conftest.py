@@ -7,8 +7,9 @@
         system.extauthz, .envoy, .mcp_server, .valkey              Programs: .pid, .kill(), .start(), .output()
         system.admin_port, .envoy_admin_port, .policy_file, .traces, .audit_line(decision_id)
 
-`system` is shared by all tests of a worker: leave it as you found it. A test that kills something, changes the policy
-or the issuer's keys takes `own_system`, which is its own and takes about three seconds to start.
+`system` is shared by all tests of a worker: leave it as you found it, and mark such tests `xdist_group("system")`, so
+that only one is started. A test that kills something, changes the policy or the issuer's keys takes `own_system`,
+which takes a few seconds to start.
 """
 
 from collections.abc import Iterator

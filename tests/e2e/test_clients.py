@@ -17,7 +17,7 @@ import pytest
 from extauthz.demo.system import System
 from tests.e2e.client_environments import CLIENTS, UnavailableError, node, python_v1, typescript
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("system")]
 
 CLIENT_WITHIN_S = 60
 LOG_WITHIN_S = 10

@@ -6,6 +6,7 @@ so that whatever is refused here is refused by Envoy.
 
 import http.client
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -458,6 +459,13 @@ def test_a_body_at_the_limit_is_judged_and_passed_on_whole(rig: Rig) -> None:
     assert rig.weather.seen[0].body == body
 
 
+def test_a_body_of_an_html_form_is_no_exception(rig: Rig) -> None:
+    """Content types do not change what is judged."""
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    assert rig.ask("POST", "/weather/mcp", headers=headers, body=b"a=b").status == 200
+    assert rig.authz.checks[0].attributes.request.http.raw_body == b"a=b"
+
+
 def test_a_body_over_the_limit_is_413_and_asks_nobody(rig: Rig) -> None:
     assert rig.ask("POST", "/weather/mcp", body=b"x" * (LIMIT + 1)).status == 413
     assert rig.nobody_was_asked_or_reached()
@@ -477,6 +485,7 @@ def test_over_http2_not_even_the_last_frame_may_pass_the_limit(rig: Rig) -> None
     assert post_over_http2(rig.port, "/weather/mcp", b"x" * (LIMIT + 100)) == 413
     assert rig.nobody_was_asked_or_reached()
     assert post_over_http2(rig.port, "/weather/mcp", b"x" * LIMIT) == 200
+    assert [len(seen.body) for seen in rig.weather.seen] == [LIMIT]
 
 
 def post_over_http2(port: int, path: str, body: bytes) -> int:
@@ -697,8 +706,20 @@ def test_envoy_accepts_everything_that_can_be_rendered_at_once(tmp_path: Path) -
     assert validate(text.replace("validate_mutations", "validate_mutation"), tmp_path) != ""
 
 
-def test_a_body_of_an_html_form_is_no_exception(rig: Rig) -> None:
-    """Content types do not change what is judged."""
-    headers = {"content-type": "application/x-www-form-urlencoded"}
-    assert rig.ask("POST", "/weather/mcp", headers=headers, body=b"a=b").status == 200
-    assert rig.authz.checks[0].attributes.request.http.raw_body == b"a=b"
+def test_the_commands_of_the_reference_run(tmp_path: Path) -> None:
+    (tmp_path / "envoy").symlink_to(FOLDER)
+    reference = (FOLDER.parent / "docs" / "reference" / "envoy.md").read_text(encoding="utf-8")
+    block = reference.partition("```sh\n")[2].partition("```")[0]
+    environment = {**os.environ, "PATH": f"{ENVOY.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-ec", block],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "envoy.yaml").exists()
+    assert done.stdout.count('"resource_name"') == 2

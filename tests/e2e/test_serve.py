@@ -1,5 +1,6 @@
 """`extauthz serve` as a process: start, reload, keys, Redis, workers, end."""
 
+import json
 import os
 import signal
 import time
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 
 from extauthz.demo.processes import ProgramError
@@ -135,6 +137,30 @@ def test_redis_killed_changes_no_answer(tmp_path: Path, issuer: HttpIssuer) -> N
                 assert served.ask(good(body=call_tool("set_alert"))).reason == "scope_insufficient"
 
 
+def test_the_admin_port_tells_how_it_stands(tmp_path: Path, issuer: HttpIssuer) -> None:
+    with Served(tmp_path, policy_text(issuer.url)) as served:
+        assert served.ask(good()).allowed
+        admin = f"http://127.0.0.1:{served.admin_port}"
+        assert httpx.get(f"{admin}/livez").status_code == 200
+        eventually(lambda: httpx.get(f"{admin}/readyz").status_code == 200, "it is ready")
+        metrics = httpx.get(f"{admin}/metrics").text
+        assert 'reason="allowed"' in metrics
+        assert 'gen_ai_tool_name="_other"' in metrics
+        page = httpx.get(f"{admin}/").text
+        assert "casdoor" in page
+        assert tokens.SUBJECT not in metrics
+
+
+def test_each_decision_is_one_audit_line_without_the_token(tmp_path: Path, issuer: HttpIssuer) -> None:
+    token = tokens.mint({"scope": "weather:read"}, now=time.time())
+    with Served(tmp_path, policy_text(issuer.url)) as served:
+        decision_id = served.ask(check_request(token=token)).metadata["decision_id"]
+        eventually(lambda: decision_id in served.program.output(), "the audit line is written")
+        (line,) = [json.loads(one) for one in served.program.output().splitlines() if decision_id in one]
+    assert (line["reason"], line["resource"], line["method"]) == ("allowed", "weather", "tools/call")
+    assert token not in served.program.output()
+
+
 def test_sigterm_ends_it_well(tmp_path: Path, issuer: HttpIssuer) -> None:
     with Served(tmp_path, policy_text(issuer.url)) as served:
         assert served.ask(good()).allowed
@@ -142,10 +168,11 @@ def test_sigterm_ends_it_well(tmp_path: Path, issuer: HttpIssuer) -> None:
         assert "Traceback" not in served.program.output()
 
 
-def test_a_busy_port_is_told_in_one_line(tmp_path: Path, issuer: HttpIssuer) -> None:
+@pytest.mark.parametrize("busy", ["listen", "admin-listen"])
+def test_a_busy_port_is_told_in_one_line(tmp_path: Path, issuer: HttpIssuer, busy: str) -> None:
     with Served(tmp_path, policy_text(issuer.url)) as first:
         second = Served(tmp_path, policy_text(issuer.url), name="second")
-        second.program.arguments = (*second.program.arguments, f"--listen=127.0.0.1:{first.port}")
+        second.program.arguments = (*second.program.arguments, f"--{busy}=127.0.0.1:{first.port}")
         with pytest.raises(ProgramError):
             second.program.__enter__()
         assert str(first.port) in second.program.output()

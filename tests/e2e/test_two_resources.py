@@ -6,7 +6,7 @@ import pytest
 from extauthz.demo.system import System
 from extauthz.demo.walk.messages import answer_of, tool_call
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("system")]
 
 RESOURCES = {"/mcp": "weather:read", "/notes/mcp": "notes:read"}
 ACCEPT = "application/json, text/event-stream"

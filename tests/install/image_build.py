@@ -26,6 +26,8 @@ BUILD_TIMEOUT_S = 600
 RUN_TIMEOUT_S = 60
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 """Where Debian images keep it."""
+BASE_CA_BUNDLE = "base-ca.crt"
+"""A copy of the one in the base, in the folder of `Buildah`."""
 
 
 def cannot_build() -> str:
@@ -110,6 +112,7 @@ def build_base(buildah: Buildah) -> None:
         raise RuntimeError(f"debootstrap exited with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr}")
     for package in (root / "var/cache/apt/archives").glob("*.deb"):
         package.unlink()
+    shutil.copyfile(root / CA_BUNDLE.lstrip("/"), buildah.folder / BASE_CA_BUNDLE)
     container = buildah("from", "scratch").strip()
     buildah("add", "--quiet", container, str(root), "/", timeout_s=BUILD_TIMEOUT_S)
     path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -257,6 +257,14 @@ def claim_of(text: bytes) -> Any:
     return meta.get(VERSION, ABSENT) if isinstance(meta, dict) else ABSENT
 
 
+def claim_by(member: Finder, text: bytes) -> Any:
+    """The claim as a server finds it that looks members up in its own way."""
+    message = json.loads(text, object_pairs_hook=Members)
+    for name in ("params", "_meta", VERSION):
+        message = member(message, name) if isinstance(message, Members) else ABSENT
+    return message
+
+
 def python_sdk(headers: Mapping[str, str], text: bytes) -> Era | None:
     """By the header alone; None: refused. (mcp 2.3.0)"""
     header = headers.get("mcp-protocol-version")
@@ -286,10 +294,8 @@ def test_every_server_carries_out_the_operation_that_was_read(request: HttpReque
     operation = read_operation(request)
     if not isinstance(operation, Operation):
         return
-    expected = (operation.method, [(str(t.kind), t.name) for t in operation.targets], dict(operation.arguments))
     for reader, member in FINDERS.items():
-        done = carried_out(request.body, member)
-        assert done == (None if operation.kind is MessageKind.RESPONSE else expected), reader
+        assert carried_out(request.body, member) == reading_of(operation), reader
 
 
 @settings(SEARCH, max_examples=400)
@@ -380,6 +386,91 @@ def test_nothing_raises(
     assert read_operation(request) == outcome
 
 
+def reading_of(operation: Operation) -> tuple[str, list[tuple[str, str]], Any] | None:
+    if operation.kind is MessageKind.RESPONSE:
+        return None
+    return operation.method, [(str(t.kind), t.name) for t in operation.targets], dict(operation.arguments)
+
+
+# Attacks: a message that is let through, and one more member in one of its objects, of a name that is there or alike.
+
+
+def tree(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Members((name, tree(inner)) for name, inner in value.items())
+    return [tree(inner) for inner in value] if isinstance(value, list) else value
+
+
+LISTENED = {"resourceSubscriptions": ["a://b"], "taskIds": ["t"], "toolsListChanged": True}
+CONFORMING: list[tuple[str, dict[str, Any]]] = [
+    ("tools/call", {"name": "get_forecast", "arguments": {"city": "x"}, "task": {"ttl": 1}}),
+    ("prompts/get", {"name": "p", "arguments": {"city": "x"}}),
+    ("resources/read", {"uri": "a://b"}),
+    ("resources/subscribe", {"uri": "a://b"}),
+    ("completion/complete", {"ref": {"type": "ref/prompt", "name": "p"}, "argument": {"name": "n", "value": "v"}}),
+    ("completion/complete", {"ref": {"type": "ref/resource", "uri": "a://b"}, "context": {"arguments": {}}}),
+    ("subscriptions/listen", {"notifications": LISTENED}),
+    ("tasks/get", {"taskId": "t"}),
+    ("tools/list", {"cursor": "c"}),
+]
+# What an attacker would rather have: by name, and of the type that servers look for.
+WANTED: dict[str, Any] = {
+    "jsonrpc": "2.0",
+    "id": 2,
+    "method": "resources/read",
+    "params": Members([("name", "admin"), ("uri", "secret://x"), ("taskId", "other")]),
+    "name": "admin",
+    "uri": "secret://x",
+    "taskId": "other",
+    "arguments": Members([("city", "admin")]),
+    "ref": Members([("type", "ref/prompt"), ("name", "admin")]),
+    "type": "ref/resource",
+    "notifications": Members([("resourceSubscriptions", ["secret://x"])]),
+    "resourceSubscriptions": ["secret://x"],
+    "taskIds": ["other"],
+    "_meta": Members([(VERSION, "2025-11-25")]),
+    VERSION: "2025-11-25",
+    "city": "admin",
+}
+
+
+@st.composite
+def attacks(draw: st.DrawFn) -> HttpRequest:
+    method, given_params = draw(st.sampled_from(CONFORMING))
+    claimed = draw(st.booleans())
+    params = {**given_params, **({"_meta": {VERSION: MODERN, CAPABILITIES: {}}} if claimed else {})}
+    message = tree({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+    objects = [message]
+    for listed in objects:
+        objects += [inner for _, inner in listed if isinstance(inner, Members)]
+    attacked = draw(st.sampled_from([listed for listed in objects if listed]))
+    name, value = draw(st.sampled_from(attacked))
+    attacked.insert(
+        draw(st.integers(0, len(attacked))),
+        (draw(st.just(name) | st.sampled_from(alike(name))), WANTED.get(name, value)),
+    )
+    body = written(message, draw(st.sampled_from([plain, escaped]))).encode()
+    headers = {"content-type": "application/json"}
+    if claimed:
+        mirrored = given_params.get("name", given_params.get("uri", given_params.get("taskId")))
+        headers |= {"mcp-protocol-version": MODERN, "mcp-method": method}
+        headers |= {} if mirrored is None else {"mcp-name": mirrored}
+    return HttpRequest(method="POST", scheme="https", authority="h", path="/mcp", headers=headers, body=body)
+
+
+@settings(SEARCH, max_examples=1_000)
+@given(attacks())
+def test_one_more_member_is_refused_or_changes_nothing_for_any_server(request: HttpRequest) -> None:
+    operation = read_operation(request)
+    if isinstance(operation, Operation):
+        readings = {reader: carried_out(request.body, member) for reader, member in FINDERS.items()}
+        assert readings == dict.fromkeys(FINDERS, reading_of(operation))
+        claims = {reader: claim_by(member, request.body) for reader, member in FINDERS.items()}
+        assert claims == dict.fromkeys(FINDERS, claim_of(request.body))
+        assert python_sdk(request.headers, request.body) in (operation.era, None)
+        assert typescript_sdk(request.headers, request.body) in (operation.era, None)
+
+
 @settings(SEARCH, max_examples=300)
 @given(requests(), st.data())
 def test_a_flipped_byte_never_changes_who_reads_what(request: HttpRequest, data: st.DataObject) -> None:
@@ -388,11 +479,8 @@ def test_a_flipped_byte_never_changes_who_reads_what(request: HttpRequest, data:
     byte = data.draw(st.integers(0, 255))
     changed = replace(request, body=request.body[:at] + bytes([byte]) + request.body[at + 1 :])
     operation = read_operation(changed)
-    if isinstance(operation, Operation) and operation.kind is not MessageKind.RESPONSE:
-        readings = [carried_out(changed.body, member) for member in FINDERS.values()]
-        expected = (operation.method, [(str(t.kind), t.name) for t in operation.targets], dict(operation.arguments))
-        if operation.known:
-            assert all(reading == expected for reading in readings)
+    if isinstance(operation, Operation) and operation.known:
+        assert all(carried_out(changed.body, member) == reading_of(operation) for member in FINDERS.values())
 
 
 @settings(SEARCH)

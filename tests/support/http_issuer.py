@@ -166,11 +166,11 @@ _CA_USAGE: Final = x509.KeyUsage(
 
 
 def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for localhost that is its own CA: the PEM file to trust, and the server's context."""
+    """A certificate for localhost and issuer.test, its own CA: the PEM file to trust, and the server's context."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "extauthz test")])
     start = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [x509.DNSName("localhost"), x509.DNSName("issuer.test"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     built = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -124,6 +124,15 @@ class Seen:
     body: bytes
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away (an Envoy that is stopped) is nothing to report."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @dataclass
 class RecordingUpstream:
     """An MCP server's HTTP side: answers 200 with `upstream` and keeps every request.
@@ -136,7 +145,7 @@ class RecordingUpstream:
     seen: list[Seen] = field(default_factory=list)
     go_on: threading.Event = field(default_factory=threading.Event)
     port: int = 0
-    _server: ThreadingHTTPServer | None = None
+    _server: _Server | None = None
 
     def __enter__(self) -> Self:
         recorder = self
@@ -146,7 +155,7 @@ class RecordingUpstream:
             disable_nagle_algorithm = True  # headers and body are two writes: 40 ms apart otherwise
 
             def answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                body = self.body()
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 recorder.seen.append(Seen(method=self.command, path=self.path, headers=headers, body=body))
                 if self.path.endswith("/events"):
@@ -157,6 +166,16 @@ class RecordingUpstream:
                 self.send_header("mcp-session-id", "s-1")
                 self.end_headers()
                 self.wfile.write(b"upstream")
+
+            def body(self) -> bytes:
+                if self.headers.get("transfer-encoding") != "chunked":
+                    return self.rfile.read(int(self.headers.get("content-length", 0)))
+                chunks = []
+                while size := int(self.rfile.readline(), 16):
+                    chunks.append(self.rfile.read(size))
+                    self.rfile.readline()
+                self.rfile.readline()
+                return b"".join(chunks)
 
             def stream(self) -> None:
                 self.send_response(200)
@@ -175,8 +194,7 @@ class RecordingUpstream:
         for method in ("GET", "POST", "DELETE", "OPTIONS", "PUT"):
             setattr(Handler, f"do_{method}", Handler.answer)
 
-        self._server = ThreadingHTTPServer((self.host, free_port()), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server((self.host, free_port()), Handler)
         if self.tls is not None:
             self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_address[1]

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -80,7 +81,8 @@ class Telemetry:
         self.observer.record_with(self._recorder, all_of=lines is not None or emit is not None, spans=spans)
 
     def stop(self, flush_s: float = FLUSH_S) -> None:
-        """Write and send what there is, within about `flush_s` seconds."""
+        """Write and send what there is, within `flush_s` seconds."""
+        ends_at = time.monotonic() + flush_s
         if self._recorder is not None and not self._recorder.stop(flush_s):
             _log.warning("the last audit records could not be written within %g s", flush_s)
         # The SDK's own shutdown can take half a minute when a collector is away.
@@ -88,7 +90,7 @@ class Telemetry:
         for thread in ending:
             thread.start()
         for thread in ending:
-            thread.join(flush_s)
+            thread.join(max(0.0, ends_at - time.monotonic()))
         self._providers.clear()
 
     def exposition(self, accept: str) -> tuple[bytes, str]:

@@ -20,7 +20,7 @@ from extauthz.config.envoy.yaml_text import to_yaml
 from extauthz.pdp.policy import Policy
 
 MAX_DOWNSTREAM_CONNECTIONS: Final = 10_000
-"""Beyond this Envoy refuses connections. Each takes two file descriptors and at most 2 x `BUFFER_BYTES`."""
+"""Beyond this Envoy refuses connections. Each takes two file descriptors, and memory for its buffers."""
 ADMIN_READS: Final = ("/ready", "/stats", "/clusters", "/listeners", "/certs", "/config_dump", "/server_info")
 """What the admin interface answers: reading, nothing that changes or ends this Envoy."""
 

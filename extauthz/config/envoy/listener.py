@@ -52,8 +52,9 @@ REQUEST_WITHIN_S: Final = 30
 """The whole request, body included; answers may stream on."""
 IDLE_S: Final = 3_600
 """A quiet event stream, and a connection without requests, live this long."""
-BUFFER_BYTES: Final = 1_048_576
-"""What one connection may hold in each direction before Envoy stops reading from it."""
+BUFFER_BYTES: Final = 65_536
+"""What one connection may hold in each direction before Envoy reads no more from it. A body that is judged gets
+the room that it needs from ext_authz."""
 DEFAULT_IDENTITY_PREFIX: Final = "x-auth-"
 
 # Headers that Envoy or a framework behind it would take for the word of a proxy. `x-envoy-` is Envoy's own namespace:

@@ -1,5 +1,7 @@
 """What to try by hand while the demo is up."""
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,11 @@ def curl(url: str, message: Message, token_file: Path) -> str:
     lines += [f"  -H '{name}: {value}'" for name, value in headers.items()]
     lines += [f"  -d '{message.body}'"]
     return " \\\n".join(lines)
+
+
+def _extauthz() -> str:
+    """The command as it can be typed here."""
+    return "extauthz" if shutil.which("extauthz") else f"{sys.executable} -m extauthz"
 
 
 def show_hints(narrator: Narrator, system: System, token_file: Path) -> None:
@@ -41,9 +48,7 @@ def show_hints(narrator: Narrator, system: System, token_file: Path) -> None:
     )
     narrator.line()
     narrator.line("Why a request is decided as it is, step by step, without sending it:", "dim")
-    narrator.line(
-        f"extauthz explain --policy {system.policy_file} --token-file {token_file} --method tools/call --tool purge"
-    )
+    narrator.line(f"{_extauthz()} explain --policy {system.policy_file} --token-file {token_file} --tool purge")
     narrator.line()
     narrator.line("Change the policy and watch the next call: the service reloads it at once.", "dim")
     narrator.line(f"$EDITOR {system.policy_file}")

@@ -8,7 +8,6 @@ from typing import Final
 
 from rich.console import Console
 from rich.rule import Rule
-from rich.syntax import Syntax
 from rich.text import Text
 from rich.tree import Tree
 
@@ -60,7 +59,10 @@ class Narrator:
 
     def policy(self, text: str) -> None:
         """Show the policy file."""
-        self._console.print(Syntax(text.rstrip(), "yaml", background_color="default", word_wrap=False))
+        shown = Text(text.rstrip())
+        shown.highlight_regex(r"(?m)^[ -]*[\w:-]+:(?= |$)", "cyan")
+        shown.highlight_regex(r"(?m)(?<= )#.*$", "dim")
+        self._console.print(shown, soft_wrap=True)
 
     def step(self, number: int, title: str) -> None:
         """Begin a step."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import httpx
 
-from extauthz.demo.processes import ProgramError, port_is_free
+from extauthz.demo.processes import ProgramError
 from extauthz.demo.system import System
 from extauthz.demo.walk.expect import OtherwiseError
 from extauthz.demo.walk.hints import show_hints
@@ -32,9 +32,6 @@ def run(*, port: int, once: bool, narrator: Narrator | None = None) -> int:
         "extauthz demo",
         "Everything runs on this machine's loopback, and ends with this command. Nothing here is for production.",
     )
-    if port and not port_is_free(port):
-        narrator.error(f"port {port} is in use by another program. Choose another one: extauthz demo --port 8081")
-        return EXIT_OTHERWISE
     try:
         with _folder() as folder:
             system = System(folder, port=port, told=narrator.ready)

@@ -149,7 +149,8 @@ def decode_value(header: str) -> str | None:
     if len(value) < len(_SENTINEL_START) + len(_SENTINEL_END):
         return None
     try:
-        decoded = b64decode(encoded, validate=True)
+        decoded = b64decode(encoded)
+        # Encoding it again tells characters, padding and trailing bits that decoders pass over.
         return decoded.decode() if b64encode(decoded).decode() == encoded else None
     except (Base64Error, UnicodeDecodeError):
         return None

@@ -1,8 +1,8 @@
 """Record the tokens of a real Keycloak: `python record.py FOLDER_OF_KEYCLOAK` writes tokens.json and jwks.json here.
 
-Starts Keycloak in development mode on loopback (a JDK of 17 or later in JAVA_HOME), makes the realm of realm.json, gives
-every client an audience and a groups mapper and the scope `mcp:read`, asks for tokens, and stops it again. Takes two
-minutes. Everything in it is made for these tests; nothing is secret.
+Starts Keycloak in development mode on loopback (a JDK of 17 or later in JAVA_HOME), makes the realm of realm.json,
+gives every client an audience and a groups mapper and the scope `mcp:read`, asks for tokens, and stops it again. Takes
+two minutes. Everything in it is made for these tests; nothing is secret.
 """
 
 import json
@@ -122,7 +122,7 @@ def record(client: httpx.Client) -> None:
 
 def main(folder: Path) -> None:
     command = [
-        folder / "bin" / "kc.sh",
+        str(folder / "bin" / "kc.sh"),
         "start-dev",
         "--http-host=127.0.0.1",
         f"--http-port={PORT}",

@@ -159,6 +159,7 @@ class TestWaiting:
             busy = [opened.unary_unary(CHECK_PATH).future(b"x", timeout=TIMEOUT_S) for _ in range(3)]
             assert gate.reached.acquire(timeout=TIMEOUT_S)
             assert call(opened, b"", path=HEALTH_PATH) == SERVING
+            assert next(opened.unary_stream(WATCH_PATH)(b"", timeout=TIMEOUT_S)) == SERVING
             gate.open.set()
             assert [done.result(TIMEOUT_S) for done in busy] == [b"x"] * 3
 

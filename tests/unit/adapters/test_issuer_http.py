@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from extauthz.adapters.address_policy import resolve
+from extauthz.adapters.discovery import metadata_urls
+from extauthz.adapters.http_client import HttpAnswer, HttpFault, Target, exchange, open_client, tls_context
 from extauthz.adapters.issuer_http import IssuerHttp
 from extauthz.pdp.jwks import MAX_KEY_SET_BYTES
 from extauthz.pdp.policy import Issuer
@@ -183,23 +184,40 @@ def test_the_document_is_read_again_after_its_time(server: HttpIssuer) -> None:
     asyncio.run(main())
 
 
+def judged(server: HttpIssuer, name: str, ca: Path) -> HttpAnswer:
+    """GET from a name that no DNS knows, at the address that was judged."""
+
+    async def main() -> HttpAnswer:
+        target = Target(url=f"https://{name}:{server.port}/jwks", address="127.0.0.1")
+        async with open_client(target.url, tls_context(str(ca))) as client:
+            return await exchange(client, target, total_s=GENEROUS_S, max_bytes=MAX_KEY_SET_BYTES)
+
+    return asyncio.run(main())
+
+
 def test_a_judged_address_is_where_the_connection_goes_while_tls_checks_the_name(tmp_path: Path) -> None:
-    """`localhost` stands for a public host: the resolver says so for the judgement, the certificate is for the name."""
     ca, context = self_signed(tmp_path)
     with HttpIssuer(tls=context) as server:
-        named = f"https://localhost:{server.port}/jwks"
-        server.answer("/.well-known/openid-configuration", body=metadata(server, jwks_uri=named))
         server.answer("/jwks", body=KEY_SET)
-        asked: list[str] = []
+        assert judged(server, "issuer.test", ca).body == KEY_SET
+        assert server.seen[0].headers["host"] == f"issuer.test:{server.port}"
+        with pytest.raises(HttpFault, match="CERTIFICATE_VERIFY_FAILED"):
+            judged(server, "other.test", ca)
+        assert len(server.seen) == 1
 
-        async def resolver(host: str, port: int) -> tuple[str, ...]:
-            asked.append(host)
-            return await resolve("127.0.0.1", port)
 
-        fetcher = IssuerHttp(clock=time.monotonic, ca_file=str(ca), resolver=resolver, total_s=GENEROUS_S)
-        assert asyncio.run(fetcher.fetch(of(server, discovered=True))) == KEY_SET
-        assert "localhost" in asked
-        assert server.seen[-1].headers["host"] == f"localhost:{server.port}"
+@pytest.mark.parametrize(
+    ("issuer", "below", "before"),
+    [
+        ("https://a.test", "https://a.test/.well-known/openid-configuration", ""),
+        ("https://a.test/", "https://a.test/.well-known/openid-configuration", ""),
+        ("https://a.test:8443/x/y", "https://a.test:8443/x/y/.well-known/openid-configuration", "/x/y"),
+        ("https://a.test/x/", "https://a.test/x/.well-known/openid-configuration", "/x"),
+    ],
+)
+def test_a_document_is_looked_for_where_the_standards_put_it(issuer: str, below: str, before: str) -> None:
+    home = below.partition("/.well-known")[0].removesuffix(before)
+    assert metadata_urls(issuer) == (below, f"{home}/.well-known/oauth-authorization-server{before}")
 
 
 # Hostile, or just broken.
@@ -365,6 +383,13 @@ METADATA: dict[str, tuple[Any, str]] = {
     "duplicate members": (b'{"issuer":"a","issuer":"b"}', "no discovery document"),
     "Casdoor's error": ({"status": "error", "msg": "Unauthorized operation"}, "no discovery document"),
 }
+
+
+@pytest.mark.parametrize("status", [201, 404, 500])
+def test_a_document_with_another_status_than_200_is_a_failure(server: HttpIssuer, status: int) -> None:
+    server.answer("/.well-known/openid-configuration", status=status, body=metadata(server))
+    server.answer("/jwks", body=KEY_SET)
+    assert f"status {status}" in fault(of(server, discovered=True))
 
 
 @pytest.mark.parametrize("name", METADATA)

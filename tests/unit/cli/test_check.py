@@ -83,7 +83,7 @@ def test_json_is_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_secrets_need_not_be_there_for_a_review(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    policy = shutil.copy(EXAMPLE, tmp_path)
+    policy = str(shutil.copy(EXAMPLE, tmp_path))
     code, out, _ = said(capsys, "check", policy)
     assert code == 1
     assert "example-secret" in out

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -65,11 +66,25 @@ def test_a_subcommand_that_is_not_there_is_told_in_one_line(
     assert run(["version"]) == 0
 
 
-def test_a_missing_package_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "extauthz.cli.schema", None)
-    monkeypatch.setitem(SUBCOMMANDS, "schema", Subcommand("extauthz.cli.schema", ""))
-    assert run(["schema"]) == 1
-    assert capsys.readouterr().err.startswith("extauthz: ")
+@pytest.mark.parametrize(("name", "package"), [("needy", "extauthz"), ("demo", "extauthz[demo]")])
+def test_a_missing_package_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, package: str
+) -> None:
+    (tmp_path / "needy_command.py").write_text("import no_such_package\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(SUBCOMMANDS, name, Subcommand("needy_command", ""))
+    assert run([name]) == 1
+    assert capsys.readouterr().err == (
+        f"extauthz: \"{name}\" needs the package no_such_package (install it: pip install '{package}')\n"
+    )
+    monkeypatch.setenv("EXTAUTHZ_DEBUG", "1")
+    with pytest.raises(ModuleNotFoundError):
+        run([name])
+
+
+def test_a_name_that_is_near_to_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["xyzzy"]) == 2
+    assert capsys.readouterr().err == "extauthz: No such command 'xyzzy' (see `extauthz --help`)\n"
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ def test_urls(url: str) -> None:
         ("https://" + "a." * 130 + "com", "no valid host"),
         ("https://[::1", "host or port that cannot be"),
         ("https://[zz]/", "host or port that cannot be"),
+        ("https://[v1.a]/", "no valid host"),
         ("https://door:99999", "host or port that cannot be"),
         ("https://door:0", "odd port"),
         ("https://door:", "odd port"),

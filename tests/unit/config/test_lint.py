@@ -59,6 +59,16 @@ ADVICE = {
         (3, 89),
         "plain http to other machines is accepted",
     ),
+    "plain http for all": (
+        changed(("version: 1", "version: 1\nunsafe_allow_http: true")),
+        (2, 1),
+        "plain http to other machines is accepted",
+    ),
+    "plain http for a resource": (
+        changed(("    baseline", "    unsafe_allow_http: true\n    baseline")),
+        (9, 5),
+        "plain http to other machines is accepted",
+    ),
     "no baseline": (changed(("    baseline: [read]\n", "")), (5, 3), "has no baseline"),
     "no path": (changed(("https://mcp.example.com/weather", "https://mcp.example.com")), (6, 10), "has no path"),
     "forwarded token": (

@@ -46,6 +46,7 @@ FAULTS: Final[Mapping[str, tuple[int, int, str]]] = {
     "unknown-key-far": (14, 5, 'unknown key "rate_limit" in resources.weather'),
     "unknown-key-issuer": (6, 5, 'unknown key "organisations" in issuers.door'),
     "unknown-key-rule": (16, 33, 'unknown key "tool" in resources.weather.rules[0]'),
+    "unknown-key-revocation": (7, 14, 'unknown key "when_stal" in revocation'),
     "unknown-key-scope": (13, 15, 'unknown key "include" in resources.weather.scopes.write'),
     "unknown-key": (7, 1, 'unknown key "cahce"'),
     "client-secret-inline": (7, 36, 'unknown key "client_secret" in issuers.door.introspection'),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from extauthz.config.fault import PolicyFaults
 from extauthz.config.policy_build import SecretSource
 from extauthz.config.policy_file import MAX_FILE_BYTES, load_policy, parse_policy, review_bytes, review_file
+from extauthz.config.policy_schema import MAX_RULES
 from extauthz.pdp.operation import TargetKind
 from extauthz.pdp.policy import (
     CacheTerms,
@@ -144,6 +145,13 @@ def test_a_rule_without_scopes_needs_the_baseline() -> None:
     assert good("two-resources").resources["weather"].rules[0].scopes == ("weather",)
 
 
+def test_a_deny_rule_with_a_condition_leaves_something_to_allow() -> None:
+    text = BASE.replace(
+        "tools: [forecast]}", "tools: [forecast]}\n      - {methods: ['*'], effect: deny, when: args.a == 1}"
+    )
+    assert len(parsed(text).resources["weather"].rules) == 2
+
+
 def test_aliases_are_what_they_stand_for() -> None:
     policy = good("aliases")
     weather, climate = policy.resources["weather"], policy.resources["climate"]
@@ -209,6 +217,8 @@ def test_a_missing_variable_is_a_fault() -> None:
 def test_comments_layout_and_order_of_keys_leave_the_revision() -> None:
     data = yaml.safe_load(BASE)
     written = [BASE, "# a comment\n\n" + BASE, yaml.safe_dump(data), yaml.safe_dump(data, default_flow_style=True)]
+    data["resources"] = dict(reversed(data["resources"].items()))
+    written.append(json.dumps(data))
     assert len({parsed(text).revision for text in written}) == 1
 
 
@@ -347,8 +357,35 @@ def test_no_tree_raises_wherever_it_stands(tree: Any, where: str) -> None:
     assert isinstance(found, Policy) or found.faults
 
 
+def test_rules_are_bounded() -> None:
+    rules = "".join(f"      - {{methods: [tools/call], tools: [t{n}]}}\n" for n in range(MAX_RULES + 1))
+    head, _, _ = BASE.partition("      - {")
+    found = parse_policy(head + rules)
+    assert isinstance(found, PolicyFaults)
+    assert f"has more than {MAX_RULES} items" in str(found)
+
+
+def test_a_badly_named_mapping_is_judged_as_well() -> None:
+    found = parse_policy(
+        BASE.replace("door: {issuer", '"the door": {profile: 5, issuer').replace("[door]", "[the door]")
+    )
+    assert isinstance(found, PolicyFaults)
+    assert [fault.path for fault in found.faults] == ['issuers["the door"]', 'issuers["the door"].profile']
+
+
+@pytest.mark.parametrize("name", ["algorithms", "rules", "scopes", "issuer", "client_secret"])
+def test_names_may_be_those_of_keys(name: str) -> None:
+    text = BASE.replace("door", name).replace("weather-admin:", f"{name}:")
+    assert isinstance(parse_policy(text), Policy)
+    found = parse_policy(text.replace("https://mcp.example.com/weather/admin", "/relative"))
+    assert isinstance(found, PolicyFaults)
+    assert [fault.path for fault in found.faults] == [f"resources.{name}.uri"]
+
+
 def test_a_file_at_the_bounds_is_read_in_time() -> None:
-    rules = [{"methods": ["tools/call"], "tools": [f"tool_{n}_{k}_*" for k in range(10)]} for n in range(1000)]
+    rules: list[dict[str, Any]] = [
+        {"methods": ["tools/call"], "tools": [f"tool_{n}_{k}_*" for k in range(10)]} for n in range(1000)
+    ]
     rules[500] = {"methods": ["tools/call"], "tools": ["purge_*"], "effect": "deny"}
     data = {
         "version": 1,

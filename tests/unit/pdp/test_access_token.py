@@ -168,6 +168,11 @@ def test_other_kind_of_jwt_is_refused(claims: dict[str, Any]) -> None:
     assert reason_of(decide(claims)) is Reason.TOKEN_TYPE
 
 
+def test_claim_that_a_later_casdoor_adds_does_no_harm() -> None:
+    added = {"auth_time": NOW, "acr": "1", "amr": ["pwd"], "sid": "x", "client_id": "x", "nonce": "n"}
+    assert principal_of(decide(added)) == principal_of(decide())
+
+
 # Dates (rule 3).
 
 
@@ -401,6 +406,31 @@ def test_machine_belongs_to_the_organization_of_machines(owner: Any) -> None:
     machines = issuer(machine_clients=frozenset({CLIENT}))
     claims = dict(MACHINE) | {"owner": owner}
     assert reason_of(decide(claims, by=machines, at=FOR_MACHINES)) is Reason.TOKEN_ORGANIZATION
+
+
+# Where other profiles want more than Casdoor's.
+
+
+def test_machine_that_names_no_client_is_its_own() -> None:
+    machine = "m2m-client-test-d731954d"
+    by = issuer(profile="stytch", organizations=frozenset(), machine_clients=frozenset({machine}))
+    assert principal_of(decide({"sub": machine}, by=by)).client_id == machine
+    assert reason_of(decide({"sub": machine, "client_id": "other"}, by=by)) is Reason.TOKEN_ORGANIZATION
+
+
+def test_client_that_is_named_twice_has_one_name() -> None:
+    by = issuer(profile="auth0", organizations=frozenset())
+    assert principal_of(decide({"client_id": CLIENT}, by=by)).client_id == CLIENT
+    assert reason_of(decide({"client_id": "other"}, by=by)) is Reason.TOKEN_SUBJECT
+
+
+def test_organization_can_be_the_only_one_in_a_list() -> None:
+    by = issuer(profile="keycloak")
+    claims = {"typ": "Bearer"}
+    assert principal_of(decide(claims | {"organization": ["acme"]}, by=by)).organization == "acme"
+    elsewhere: list[Any] = [["acme", "rival"], [], {"rival": {}}, [["acme"]]]
+    for listed in elsewhere:
+        assert isinstance(decide(claims | {"organization": listed}, by=by), TokenFault)
 
 
 # What is kept (rule 9).

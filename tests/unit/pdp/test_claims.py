@@ -95,6 +95,7 @@ def test_identity_is_bounded(value: str) -> None:
 def test_token_id_is_a_bounded_string() -> None:
     assert read_token_id(None) == ""
     assert read_token_id("admin/\n") == "admin/\n"
+    assert read_token_id("j" * MAX_IDENTITY_BYTES) == "j" * MAX_IDENTITY_BYTES
     assert reason_of(read_token_id(7)) is Reason.TOKEN_MALFORMED
     assert reason_of(read_token_id("j" * (MAX_IDENTITY_BYTES + 1))) is Reason.TOKEN_MALFORMED
 
@@ -111,6 +112,7 @@ def test_token_id_is_a_bounded_string() -> None:
         (["a\r\nx: y"], ""),
         (["a\0b", "alice"], "alice"),
         (["a" * (MAX_IDENTITY_BYTES + 1)], ""),
+        (["a" * MAX_IDENTITY_BYTES], "a" * MAX_IDENTITY_BYTES),
     ],
 )
 def test_label_is_the_first_that_can_be_shown(values: list[Any], label: str) -> None:

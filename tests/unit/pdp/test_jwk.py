@@ -176,6 +176,13 @@ def test_point_that_is_not_on_the_curve_is_refused(member: str, value: Any) -> N
     assert why(EC | {member: value}) is UnusableKey.MALFORMED
 
 
+@pytest.mark.parametrize("member", ["x", "y"])
+def test_coordinate_has_its_full_length_and_no_more(member: str) -> None:
+    """RFC 7518 §6.2.1.2: the same number behind a zero byte would be the same key under another thumbprint."""
+    data = base64.urlsafe_b64decode(EC[member] + "==")
+    assert why(EC | {member: base64.urlsafe_b64encode(b"\0" + data).rstrip(b"=").decode()}) is UnusableKey.MALFORMED
+
+
 @pytest.mark.parametrize("entry", [RSA | {"d": "AQAB"}, EC | {"d": EC["x"]}, EC | {"d": None}])
 def test_key_whose_private_half_is_published_is_not_trusted(entry: dict[str, Any]) -> None:
     assert why(entry) is UnusableKey.PRIVATE_KEY_PUBLISHED

@@ -165,12 +165,24 @@ def test_document_without_keys_is_a_fault(document: bytes, kind: KeySetFaultKind
     assert fault.detail
 
 
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_document_is_bounded(beyond: int) -> None:
+    document = of(RSA).ljust(MAX_KEY_SET_BYTES + beyond)
+    assert isinstance(parse_key_set(document), KeySetFault) is bool(beyond)
+
+
 def test_set_of_nothing_but_the_demo_key_is_a_fault_that_says_so() -> None:
     fault = parse_key_set(recorded("app-built-in"))
     assert isinstance(fault, KeySetFault)
     assert fault.kind is KeySetFaultKind.NO_USABLE_KEY
     assert "demo key" in fault.detail
     assert [key.why for key in fault.ignored] == [UnusableKey.PUBLIC_DEMO_KEY]
+
+
+def test_fault_of_an_empty_set_says_so() -> None:
+    fault = parse_key_set(of())
+    assert isinstance(fault, KeySetFault)
+    assert "the set is empty" in fault.detail
 
 
 def test_fault_of_many_bad_keys_stays_short() -> None:

@@ -201,6 +201,7 @@ def test_person(
         ("rfc9068", "at+jwt", RFC9068 | {"sub": "s6BhdRkqt3"}, "s6BhdRkqt3"),
         ("keycloak", "JWT", KEYCLOAK | {"preferred_username": "service-account-ops-bot", "azp": "ops-bot"}, "ops-bot"),
         ("keycloak", "JWT", KEYCLOAK | {"clientHost": "10.0.0.7", "azp": "ops-bot"}, "ops-bot"),
+        ("keycloak", "JWT", KEYCLOAK | {"jti": "trrtcc:c51764dc-eccd-3f44", "azp": "ops-bot"}, "ops-bot"),
         ("auth0", "JWT", AUTH0 | {"sub": "my_client_id@clients", "gty": "client-credentials"}, "my_client_id"),
         ("auth0", "JWT", AUTH0 | {"gty": "client-credentials"}, "my_client_id"),
         ("auth0", "at+jwt", AUTH0_RFC9068 | {"sub": "my_client_id@clients"}, "my_client_id"),

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from extauthz.config.envoy.yaml_text import NOTES
 from tests.support.envoy_examples import EXAMPLES, FOLDER, render_example
 
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
+REFERENCE = (FOLDER.parent / "docs" / "reference" / "envoy.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -25,3 +27,9 @@ def test_every_folder_is_an_example() -> None:
 def test_the_readme_names_the_arguments_of_each_example(name: str) -> None:
     (line,) = [line for line in README.splitlines() if line.startswith(f"| [`{name}`]")]
     assert f"`{' '.join(EXAMPLES[name])}`" in line
+
+
+@pytest.mark.parametrize("start", NOTES)
+def test_the_reference_explains_every_setting_that_has_a_note(start: str) -> None:
+    setting = start.removeprefix("name: ").rpartition(".")[2] if start.startswith("name: ") else start.partition(":")[0]
+    assert f"`{setting}" in REFERENCE

@@ -1,0 +1,69 @@
+"""What the admin port shows: readiness, and the whole picture of the process."""
+
+import time
+
+from extauthz import __version__
+from extauthz.adapters.admin_status import CacheState, Component, Status
+from extauthz.adapters.telemetry.pipeline import Telemetry
+from extauthz.bootstrap.service import Service
+from extauthz.service.live import MAX_BINDINGS, MAX_CALLERS, MAX_DECISIONS
+
+
+class ServiceStatus:
+    """`adapters.admin_status.StatusSource` over a service and its telemetry."""
+
+    def __init__(self, service: Service, telemetry: Telemetry) -> None:
+        self._service = service
+        self._telemetry = telemetry
+        self._started_at = time.time()
+
+    def components(self) -> tuple[Component, ...]:
+        """What readiness depends on.
+
+        An issuer that cannot be reached does not make the process unready: all replicas would be at once. But a new
+        replica waits for its first attempt to get keys, so that others answer until then.
+        """
+        service = self._service
+        return (
+            Component(
+                name="service",
+                ready=service.server.health.serving,
+                detail="" if service.server.health.serving else "draining, or not started yet: ask another replica",
+            ),
+            Component(
+                name="keys",
+                ready=service.warmed.is_set(),
+                detail="" if service.warmed.is_set() else "key sets are being fetched for the first time: wait",
+            ),
+        )
+
+    def status(self) -> Status:
+        """The whole picture."""
+        service = self._service
+        return Status(
+            version=__version__,
+            started_at=self._started_at,
+            policy_source=service.policy.source,
+            policy_revision=service.policy.revision,
+            policy_faults=service.reloader.last_faults,
+            components=self.components(),
+            key_sets=service.key_states(),
+            caches=self._caches(),
+            decisions=self._telemetry.recent(),
+        )
+
+    def _caches(self) -> tuple[CacheState, ...]:
+        memories, store = self._service.memories, self._service.store
+        sizes = (
+            ("token", memories.callers, MAX_CALLERS),
+            ("decision", memories.decisions, MAX_DECISIONS),
+            ("session", memories.bindings, MAX_BINDINGS),
+        )
+        caches = [
+            CacheState(name=name, tier="memory", entries=len(memory), capacity=capacity)
+            for name, memory, capacity in sizes
+        ]
+        if store is not None:
+            detail = "" if store.available else f"not answering, decisions go on without it: {store.last_fault}"
+            caches.append(CacheState(name="shared", tier="redis", detail=detail))
+        return tuple(caches)
