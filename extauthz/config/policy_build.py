@@ -130,7 +130,6 @@ class _Builder:
             algorithms=tuple(dict.fromkeys(shape.algorithms)),
             leeway_s=shape.leeway,
             introspection=introspection,
-            allow_http=allow_http,
             line=self._line(path),
         )
 

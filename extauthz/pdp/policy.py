@@ -91,8 +91,6 @@ class Issuer:
     algorithms: tuple[str, ...] = ("RS256", "RS512", "ES256", "ES384", "ES512")
     leeway_s: int = DEFAULT_LEEWAY_S
     introspection: Introspection | None = None
-    allow_http: bool = False
-    """`unsafe_allow_http`: plain http to other machines is accepted, also for URLs from discovery."""
     line: int = 0
 
 

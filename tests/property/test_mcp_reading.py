@@ -72,7 +72,7 @@ def alike(name: str) -> list[str]:
 NAMES = st.sampled_from(["get_forecast", "admin", "a", "", "x\x00", "w\u00e4hle", "!", "a,b", "file:///a/../b"])
 URIS = st.sampled_from(["weather://berlin", "secret://x", "FILE:///x", "file:///a/../b", "a,b", ""])
 SCALARS = st.sampled_from([None, True, 0, 1, 1.5, "", "x", "admin"])
-JUNK = SCALARS | st.just(Members()) | st.just([])
+JUNK: st.SearchStrategy[Any] = SCALARS | st.just(Members()) | st.just([])
 ARGUMENTS = st.lists(st.tuples(st.sampled_from(["name", "Name", "city", "x!"]), SCALARS), max_size=3).map(Members)
 
 
@@ -150,7 +150,7 @@ def requests(draw: st.DrawFn, kinds: st.SearchStrategy[Members] = MESSAGES) -> H
     body = written(message, draw(st.sampled_from([plain, escaped]))).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     method = next((value for name, value in message if name == "method"), "response")
-    params = next((value for name, value in message if name == "params"), Members())
+    params = next((value for name, value in message if name == "params" and isinstance(value, Members)), Members())
     names = [value for name, value in params if name in ("name", "uri", "taskId") and isinstance(value, str)]
     claims = [
         value

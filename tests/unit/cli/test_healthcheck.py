@@ -63,8 +63,8 @@ def test_what_is_not_ready_is_named(server: AdminServer, source: Source) -> None
     source.parts = (READY, WAITING)
     result = run(f"--admin-listen={server.address}")
     assert result.exit_code == 1
-    assert "not ready: keys of casdoor: no set could be fetched yet" in result.stderr
-    assert "policy" not in result.stderr
+    assert "not ready: keys of casdoor: no set could be fetched yet" in result.output
+    assert "policy" not in result.output
 
 
 def test_alive_does_not_need_ready(server: AdminServer, source: Source) -> None:
@@ -96,7 +96,7 @@ def test_nobody_there_is_told_with_a_way_out(server: AdminServer) -> None:
     server.stop()
     result = run(f"--admin-listen={address}")
     assert result.exit_code == 1
-    assert f"no answer from {address} (Connection refused): start the service, or" in result.stderr
+    assert f"no answer from {address} (Connection refused): start the service, or" in result.output
 
 
 def test_somebody_else_there_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,10 +105,10 @@ def test_somebody_else_there_is_no_traceback(monkeypatch: pytest.MonkeyPatch) ->
         other.listen()
         result = run(f"--admin-listen={TcpAddress('127.0.0.1', other.getsockname()[1])}")
     assert result.exit_code == 1
-    assert "no answer from" in result.stderr
+    assert "no answer from" in result.output
 
 
 def test_what_is_no_address_is_wrong_usage() -> None:
     result = run("--admin-listen=9002")
     assert result.exit_code == click.UsageError.exit_code
-    assert "write host:port" in result.stderr
+    assert "write host:port" in result.output

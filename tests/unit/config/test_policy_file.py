@@ -101,7 +101,6 @@ def test_every_key_arrives_in_the_policy() -> None:
     assert door.leeway_s == 45
     assert door.algorithms == ("ES256", "PS256")
     assert door.organizations == {"acme", "0123"}
-    assert door.allow_http
     assert door.introspection == Introspection(
         client_id="gw", client_secret="hunter2-hunter2", endpoint="https://door.example.com/introspect"
     )

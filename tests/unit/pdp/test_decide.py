@@ -246,6 +246,17 @@ def test_a_decision_that_read_arguments_is_not_memorable() -> None:
     assert not decide(by_arguments, principal(), call(), {}).memorable
 
 
+def test_arguments_that_may_not_be_what_the_server_reads_count_against_the_caller() -> None:
+    holds = Says(Truth.TRUE, reads_beyond_identity=True)
+    allow = resource([rule(["tools/call"], [], when=holds)], baseline=[])
+    assert reason(allow, call(arguments_exact=True)) is Reason.ALLOWED
+    assert reason(allow, call(arguments_exact=False)) is Reason.POLICY_DENIED
+    fails = Says(Truth.FALSE, reads_beyond_identity=True)
+    deny = resource([rule(["*"], []), rule(["tools/call"], effect=Effect.DENY, when=fails)], baseline=[])
+    assert reason(deny, call(arguments_exact=True)) is Reason.ALLOWED
+    assert reason(deny, call(arguments_exact=False)) is Reason.POLICY_DENIED
+
+
 def test_client_responses_need_the_resource_to_allow_them() -> None:
     answer = baseline("response", MessageKind.RESPONSE)
     everything = rule(["*"], [])
