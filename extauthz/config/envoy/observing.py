@@ -24,7 +24,7 @@ _DECISION: Final = "DYNAMIC_METADATA(envoy.filters.http.ext_authz:{})"
 # As the client sent them, before the router wrote the upstream's into the request; the client's own copies of both
 # headers were removed early. Lengths bound what a client can make us write.
 _AUTHORITY: Final = "%REQ(X-FORWARDED-HOST?:AUTHORITY):255%"
-_PATH: Final = "%PATH(NQ:ORIG):1024%"
+_PATH: Final = "%PATH(NQ:ORIG_OR_PATH):1024%"
 _FIELDS: Final = {
     "time": "%START_TIME%",
     "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
