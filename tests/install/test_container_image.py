@@ -280,7 +280,8 @@ class Serving:
         self._log = folder / "log"
         self.listen, self.admin = (f"{LOOPBACK}:{free_port()}" for _ in range(2))
         self.environment = ("--env", f"EXTAUTHZ_LISTEN={self.listen}", "--env", f"EXTAUTHZ_ADMIN_LISTEN={self.admin}")
-        volumes = ("--volume", f"{self.config_map.folder}:/etc/extauthz:ro", "--volume", f"{no_tmp}:/tmp:ro")
+        mounts = {"/etc/extauthz": self.config_map.folder, "/tmp": no_tmp, "/var/tmp": no_tmp}
+        volumes = [part for path, source in mounts.items() for part in ("--volume", f"{source}:{path}:ro")]
         self._command = image.buildah.run_command(
             image.container, "extauthz", "serve", options=(*self.environment, *volumes)
         )

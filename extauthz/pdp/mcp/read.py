@@ -17,6 +17,7 @@ from extauthz.pdp.mcp.headers import (
     METHOD_HEADER,
     NAME_HEADER,
     agreement_fault,
+    joined_names,
     read_era,
     read_session_id,
     read_version,
@@ -73,7 +74,8 @@ def _read_post(request: HttpRequest) -> Operation | Unreadable:
     if isinstance(message, Unreadable):
         return message
     headers = request.headers
-    if detail := spelling_fault(headers):
+    names = joined_names(headers)
+    if detail := spelling_fault(headers, names):
         return _refuse(message, Reason.HEADER_MISMATCH, detail)
     version = read_version(headers)
     if version is None:
@@ -89,7 +91,7 @@ def _read_post(request: HttpRequest) -> Operation | Unreadable:
     targets = read_targets(message, era)
     if isinstance(targets, str):
         return _refuse(message, Reason.MESSAGE_INVALID, targets)
-    if detail := agreement_fault(headers, message, era, targets):
+    if detail := agreement_fault(headers, names, message, era, targets):
         return _refuse(message, Reason.HEADER_MISMATCH, detail)
     if request.mcp_metadata is not None and (detail := witness_fault(request.mcp_metadata, message)):
         return _refuse(message, Reason.HEADER_MISMATCH, detail)
@@ -135,7 +137,7 @@ def _read_bodyless(request: HttpRequest, kind: MessageKind, method: str) -> Oper
     fault = unexpected_body_fault(request)
     if fault is not None:
         return fault
-    detail = spelling_fault(headers)
+    detail = spelling_fault(headers, joined_names(headers))
     if METHOD_HEADER in headers or NAME_HEADER in headers:
         detail = "Mcp-Method or Mcp-Name on a request without a message: leave them out"
     if not detail and request.mcp_metadata is not None:

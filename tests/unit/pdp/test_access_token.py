@@ -418,6 +418,23 @@ def test_machine_that_names_no_client_is_its_own() -> None:
     assert reason_of(decide({"sub": machine, "client_id": "other"}, by=by)) is Reason.TOKEN_ORGANIZATION
 
 
+def test_nobody_else_is_its_own_client() -> None:
+    person = decide({"azp": ABSENT}, by=issuer(profile="stytch", organizations=frozenset()))
+    assert (principal_of(person).client_id, principal_of(person).machine) == ("", False)
+    named_after_itself = issuer(machine_clients=frozenset({"admin/app-mcp"}))
+    machine = decide(dict(MACHINE) | {"azp": ABSENT}, by=named_after_itself, at=FOR_MACHINES)
+    assert reason_of(machine) is Reason.TOKEN_ORGANIZATION
+
+
+def test_machine_of_an_issuer_without_an_organization_for_machines_needs_a_listed_one() -> None:
+    by = issuer(profile="keycloak", machine_clients=frozenset({CLIENT}))
+    claims = {"typ": "Bearer", "preferred_username": f"service-account-{CLIENT}"}
+    assert principal_of(decide(claims | {"organization": ["acme"]}, by=by)).machine is True
+    for listed in (["rival"], [""], []):
+        assert reason_of(decide(claims | {"organization": listed}, by=by)) is Reason.TOKEN_ORGANIZATION
+    assert reason_of(decide(claims, by=by)) is Reason.TOKEN_ORGANIZATION
+
+
 def test_client_that_is_named_twice_has_one_name() -> None:
     by = issuer(profile="auth0", organizations=frozenset())
     assert principal_of(decide({"client_id": CLIENT}, by=by)).client_id == CLIENT
