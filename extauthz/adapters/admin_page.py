@@ -6,7 +6,7 @@ decided last. No token, no subject: the decision id leads to the audit line, whi
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Final
@@ -108,7 +108,7 @@ def _decisions(decisions: Iterable[CheckDetails]) -> str:
     return _table("Last decisions", head, rows)
 
 
-def _table(caption: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(caption: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A table of cells that are HTML already."""
     if not rows:
         return f"<h2>{caption}</h2><p>None.</p>"

@@ -6,7 +6,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from extauthz.adapters.address_policy import Resolve, derived_target, resolve
-from extauthz.adapters.http_client import HttpAnswer, HttpFault, Target, exchange, open_client, origin, tls_context
+from extauthz.adapters.http_client import (
+    CertificateFault,
+    HttpAnswer,
+    HttpFault,
+    Target,
+    Trust,
+    exchange,
+    open_client,
+    origin,
+)
 from extauthz.pdp.policy import Issuer
 from extauthz.pdp.strict_json import JsonFault, JsonValue, read_json
 from extauthz.service.single_flight import SingleFlight
@@ -33,8 +42,8 @@ class Discovery:
     """Reads and remembers metadata. One event loop. `clock` gives monotonic seconds."""
 
     def __init__(self, *, clock: Callable[[], float], ca_file: str = "", resolver: Resolve = resolve) -> None:
+        self.trust = Trust(ca_file)
         self._clock = clock
-        self._ca_file = ca_file
         self._resolver = resolver
         self._known: dict[str, tuple[Metadata, float]] = {}
         self._flights: SingleFlight[str, Metadata] = SingleFlight()
@@ -79,7 +88,7 @@ class Discovery:
         return await self._flights.run(issuer.issuer, lambda: self._read(issuer))
 
     async def _read(self, issuer: Issuer) -> Metadata:
-        tls = tls_context(self._ca_file)
+        tls = await self.trust.context()
         first_fault: HttpFault | None = None
         for url in metadata_urls(issuer.issuer):
             try:
@@ -88,6 +97,9 @@ class Discovery:
                         client, Target(url=url), total_s=DISCOVERY_TOTAL_S, max_bytes=MAX_METADATA_BYTES
                     )
                 document = _document(url, answer)
+            except CertificateFault:
+                self.trust.reread()
+                raise
             except HttpFault as fault:
                 first_fault = first_fault or fault
                 continue

@@ -47,6 +47,10 @@ class HttpFault(Exception):
     """A request got no usable answer. The message says why and how to mend it; it holds no secret."""
 
 
+class CertificateFault(HttpFault):
+    """The server's certificate could not be verified."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAnswer:
     """A whole answer."""
@@ -102,19 +106,36 @@ def proxy_for(url: str) -> str | None:
     return None if not proxy or proxy_bypass(parts.netloc) else proxy
 
 
-def tls_context(ca_file: str) -> ssl.SSLContext:
-    """Verification by the CA certificates of `ca_file`; when empty, by the environment's or the bundled ones.
+class Trust:
+    """The certificates by which servers are verified: those of `ca_file`; if empty, the environment's or bundled ones.
 
-    Raises HttpFault when the certificates cannot be read.
+    Read on first use, in a thread: it takes 60 ms, and importing the client 0.7 s, in which nothing else would go on.
     """
-    import httpx  # noqa: PLC0415 - see the module's docstring
 
-    try:
-        return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
-    except OSError as error:
-        raise HttpFault(
-            f"the CA certificates ({ca_file or 'SSL_CERT_FILE'}) cannot be read: {error.strerror}"
-        ) from error
+    def __init__(self, ca_file: str) -> None:
+        self._ca_file = ca_file
+        self._context: ssl.SSLContext | None = None
+
+    async def context(self) -> ssl.SSLContext:
+        """For a client. Raises HttpFault when the certificates cannot be read."""
+        if self._context is None:
+            self._context = await asyncio.to_thread(self._read)
+        return self._context
+
+    def reread(self) -> None:
+        """A server could not be verified: its CA may have been renewed, and the file with it."""
+        self._context = None
+
+    def _read(self) -> ssl.SSLContext:
+        import httpx  # noqa: PLC0415 - see the module's docstring
+
+        try:
+            context = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else httpx.create_ssl_context()
+        except OSError as error:
+            where = self._ca_file or "SSL_CERT_FILE"
+            raise HttpFault(f"the CA certificates ({where}) cannot be read: {error.strerror or error}") from error
+        httpx.AsyncClient(verify=context, trust_env=False)  # brings in what making the first client would
+        return context
 
 
 def open_client(url: str, tls: ssl.SSLContext) -> "httpx.AsyncClient":
@@ -162,8 +183,10 @@ async def exchange(
     except httpx.TimeoutException as error:
         raise HttpFault(f"{where}: silent for {READ_TIMEOUT_S:g} s: check the server") from error
     except httpx.ConnectError as error:
-        mend = "give its CA in SSL_CERT_FILE" if "CERTIFICATE_VERIFY" in str(error) else "check host and port"
-        raise HttpFault(f"{where}: cannot connect ({str(error)[:MAX_CAUSE_CHARS]}): {mend}") from error
+        cause = str(error)[:MAX_CAUSE_CHARS]
+        if "CERTIFICATE_VERIFY" in cause:
+            raise CertificateFault(f"{where}: cannot connect ({cause}): give its CA in SSL_CERT_FILE") from error
+        raise HttpFault(f"{where}: cannot connect ({cause}): check host and port") from error
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ImportError, OSError, ValueError) as error:
         cause = f"{type(error).__name__}: {error}"[:MAX_CAUSE_CHARS]
         raise HttpFault(f"{where}: the exchange failed ({cause}): check URL, proxy and server") from error

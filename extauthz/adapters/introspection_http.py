@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from extauthz.adapters.breaker import Breaker
 from extauthz.adapters.discovery import Discovery
-from extauthz.adapters.http_client import HttpAnswer, HttpFault, Target, exchange, open_client, origin, tls_context
+from extauthz.adapters.http_client import CertificateFault, HttpAnswer, HttpFault, Target, exchange, open_client, origin
 from extauthz.pdp.policy import Introspection, Issuer
 from extauthz.pdp.strict_json import JsonFault, read_json
 from extauthz.service.needs import Introspected
@@ -48,12 +48,9 @@ class IntrospectionHttp:
     `last_faults` tells the operator, per issuer name, why it did not answer last time.
     """
 
-    def __init__(
-        self, *, discovery: Discovery, clock: Callable[[], float], ca_file: str = "", total_s: float = TOTAL_S
-    ) -> None:
+    def __init__(self, *, discovery: Discovery, clock: Callable[[], float], total_s: float = TOTAL_S) -> None:
         self._discovery = discovery
         self._clock = clock
-        self._ca_file = ca_file
         self._total_s = total_s
         self._lines: dict[tuple[str, str], _Line] = {}
         self.last_faults: dict[str, str] = {}
@@ -73,6 +70,9 @@ class IntrospectionHttp:
             line.target = None
             if not terms.endpoint:
                 self._discovery.forget(issuer)
+            if isinstance(fault, CertificateFault):
+                self._discovery.trust.reread()
+                await _hang_up(line)
             return self._unavailable(issuer, str(fault))
         if answer.status in OVERLOADED:
             line.breaker.failed()
@@ -87,8 +87,7 @@ class IntrospectionHttp:
     async def close(self) -> None:
         """Close the connections."""
         for line in self._lines.values():
-            if line.client is not None:
-                await line.client.aclose()
+            await _hang_up(line)
         self._lines.clear()
 
     def _unavailable(self, issuer: Issuer, fault: str) -> Introspected:
@@ -105,8 +104,9 @@ class IntrospectionHttp:
         if line.target is None:
             line.target = await self._target(issuer, terms)
         target = line.target
+        context = await self._discovery.trust.context()
         if line.client is None:
-            line.client = open_client(target.url, tls_context(self._ca_file))
+            line.client = open_client(target.url, context)
         form = {
             "token": token,
             "token_type_hint": "access_token",
@@ -121,6 +121,12 @@ class IntrospectionHttp:
         if not origin(terms.endpoint):
             raise HttpFault(f"`introspection.endpoint` of {issuer.name} is no plain http(s) URL: write it plainly")
         return Target(url=terms.endpoint)
+
+
+async def _hang_up(line: _Line) -> None:
+    client, line.client = line.client, None
+    if client is not None:
+        await client.aclose()
 
 
 def _word(answer: HttpAnswer) -> Introspected | str:

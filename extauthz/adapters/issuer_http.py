@@ -10,7 +10,7 @@ from typing import Final
 
 from extauthz.adapters.address_policy import Resolve, resolve
 from extauthz.adapters.discovery import Discovery
-from extauthz.adapters.http_client import HttpAnswer, HttpFault, Target, exchange, open_client, origin, tls_context
+from extauthz.adapters.http_client import CertificateFault, HttpAnswer, HttpFault, Target, exchange, open_client, origin
 from extauthz.pdp.jwks import MAX_KEY_SET_BYTES, KeySetFault, parse_key_set
 from extauthz.pdp.policy import Issuer
 from extauthz.pdp.strict_json import read_json
@@ -45,7 +45,6 @@ class IssuerHttp:
         total_s: float = KEY_SET_TOTAL_S,
     ) -> None:
         self.discovery = Discovery(clock=clock, ca_file=ca_file, resolver=resolver)
-        self._ca_file = ca_file
         self._total_s = total_s
 
     async def fetch(self, issuer: Issuer) -> bytes:
@@ -55,6 +54,8 @@ class IssuerHttp:
         except HttpFault as fault:
             if not issuer.jwks_uri:
                 self.discovery.forget(issuer)
+            if isinstance(fault, CertificateFault):
+                self.discovery.trust.reread()
             raise KeySetUnavailable(str(fault)) from fault
 
     async def close(self) -> None:
@@ -65,7 +66,7 @@ class IssuerHttp:
         if issuer.jwks_uri and not origin(issuer.jwks_uri):
             raise HttpFault(f"`jwks_uri` of {issuer.name} is no plain http(s) URL: write it without user or fragment")
         target = Target(url=issuer.jwks_uri) if issuer.jwks_uri else await self.discovery.jwks_target(issuer)
-        async with open_client(target.url, tls_context(self._ca_file)) as client:
+        async with open_client(target.url, await self.discovery.trust.context()) as client:
             answer = await exchange(client, target, total_s=self._total_s, max_bytes=MAX_KEY_SET_BYTES)
         if answer.status != 200:
             raise HttpFault(f"{target.url}: {_status_cause(answer)}")

@@ -56,7 +56,7 @@ class Asker:
     def __init__(self, *, total_s: float = GENEROUS_S, ca_file: str = "") -> None:
         self.now = time.monotonic()
         discovery = Discovery(clock=lambda: self.now, ca_file=ca_file)
-        self.adapter = IntrospectionHttp(discovery=discovery, clock=lambda: self.now, total_s=total_s, ca_file=ca_file)
+        self.adapter = IntrospectionHttp(discovery=discovery, clock=lambda: self.now, total_s=total_s)
 
     async def ask(self, issuer: Issuer, token: str = TOKEN) -> Introspected:
         return await self.adapter.introspect(issuer, token)
@@ -170,6 +170,23 @@ def test_https_is_verified(tmp_path: Path) -> None:
         assert "give its CA in SSL_CERT_FILE" in fault
         assert server.seen == []
         assert word(of(server), ca_file=str(ca)) == (ACTIVE, "")
+
+
+def test_a_renewed_ca_file_is_read_after_a_failure(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    ca, _ = self_signed(old)
+    renewed, context = self_signed(new)
+    with HttpIssuer(tls=context) as server:
+        server.answer("/introspect", body=YES)
+
+        async def body(asker: Asker) -> None:
+            assert await asker.ask(of(server)) is UNAVAILABLE
+            ca.write_bytes(renewed.read_bytes())
+            assert await asker.ask(of(server)) is ACTIVE
+
+        with_asker(body, ca_file=str(ca))
 
 
 # What is no answer.

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from extauthz.adapters.discovery import metadata_urls
-from extauthz.adapters.http_client import HttpAnswer, HttpFault, Target, exchange, open_client, tls_context
+from extauthz.adapters.http_client import HttpAnswer, HttpFault, Target, Trust, exchange, open_client
 from extauthz.adapters.issuer_http import IssuerHttp
 from extauthz.pdp.jwks import MAX_KEY_SET_BYTES
 from extauthz.pdp.policy import Issuer
@@ -189,7 +189,7 @@ def judged(server: HttpIssuer, name: str, ca: Path) -> HttpAnswer:
 
     async def main() -> HttpAnswer:
         target = Target(url=f"https://{name}:{server.port}/jwks", address="127.0.0.1")
-        async with open_client(target.url, tls_context(str(ca))) as client:
+        async with open_client(target.url, await Trust(str(ca)).context()) as client:
             return await exchange(client, target, total_s=GENEROUS_S, max_bytes=MAX_KEY_SET_BYTES)
 
     return asyncio.run(main())
@@ -355,6 +355,43 @@ def test_an_unverified_certificate_is_refused_and_the_message_says_how_to_mend_i
         server.answer("/jwks", body=KEY_SET)
         assert "give its CA in SSL_CERT_FILE" in fault(of(server))
         assert server.seen == []
+
+
+def test_a_renewed_ca_file_is_read_after_a_failure(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    ca, _ = self_signed(old)
+    renewed, context = self_signed(new)
+    with HttpIssuer(tls=context) as server:
+        server.answer("/jwks", body=KEY_SET)
+
+        async def main() -> None:
+            fetcher = IssuerHttp(clock=time.monotonic, total_s=GENEROUS_S, ca_file=str(ca))
+            with pytest.raises(KeySetUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+                await fetcher.fetch(of(server))
+            ca.write_bytes(renewed.read_bytes())
+            assert await fetcher.fetch(of(server)) == KEY_SET
+
+        asyncio.run(main())
+
+
+def test_certificates_are_read_once_and_while_they_are_the_loop_goes_on(server: HttpIssuer) -> None:
+    server.answer("/jwks", body=KEY_SET)
+
+    async def main() -> None:
+        fetcher = IssuerHttp(clock=time.monotonic, total_s=GENEROUS_S)
+        fetching = asyncio.ensure_future(fetcher.fetch(of(server)))
+        rounds = 0
+        while not fetching.done():
+            rounds += 1
+            await asyncio.sleep(0)
+        assert rounds > 100
+        first = await fetcher.discovery.trust.context()
+        await fetcher.fetch(of(server))
+        assert await fetcher.discovery.trust.context() is first
+
+    asyncio.run(main())
 
 
 def test_a_ca_file_that_is_not_there_is_a_failure_that_names_it(server: HttpIssuer) -> None:
