@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 KEY_PREFIX: Final = "extauthz:1:"
 """The version stands for the form of the keys; that of the values is in each value."""
 DEADLINE_S: Final = 0.02
-"""What a check may lose to Redis (product.md §5)."""
+"""What a check may lose to Redis."""
 CONNECT_TIMEOUT_S: Final = 1.0
 """TCP, TLS and AUTH to another zone take longer than an operation may; nobody waits for them."""
 MAX_CONNECTIONS: Final = 16

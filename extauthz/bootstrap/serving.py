@@ -1,8 +1,8 @@
 """A whole serving process: the service, what observes it, and the admin port."""
 
 import os
-import sys
 import threading
+from typing import Final
 
 from extauthz.adapters.admin_http import AdminServer
 from extauthz.adapters.listening import ListenFault
@@ -17,6 +17,10 @@ from extauthz.pdp.operation import END_METHOD, RESPONSE_METHOD, STREAM_METHOD
 from extauthz.pdp.policy import Policy
 
 
+STDOUT: Final = 1
+"""Where audit lines go. By number: a process whose standard output is closed still serves."""
+
+
 class StartFault(Exception):
     """The process cannot serve; the message says why and how to mend it."""
 
@@ -29,7 +33,7 @@ class Serving:
         known = frozenset({*METHODS, STREAM_METHOD, END_METHOD, RESPONSE_METHOD})
         try:
             self._telemetry = Telemetry(
-                os.environ, policy=policy, known_methods=known, audit_descriptor=sys.stdout.fileno()
+                os.environ, policy=policy, known_methods=known, audit_descriptor=STDOUT
             )
             self._service = Service(settings, policy, self._telemetry.observer, self._telemetry.adopt)
         except (ListenFault, TelemetryFault, TlsFault, ValueError) as fault:

@@ -32,7 +32,7 @@ MAX_RULES: Final = 1_000
 
 # A decision that is remembered longer outlives a withdrawn key or a changed role by as much.
 _MAX_DECISION_TTL_S: Final = 600
-# Fetches are at least 30 s apart in any case (product contract, §5).
+# Fetches are at least 30 s apart in any case.
 _MIN_JWKS_TTL_S: Final = 30
 _DAY_S: Final = 86_400
 

@@ -1,4 +1,4 @@
-"""Settings of one process: flags, else environment, else defaults (product contract, §7).
+"""Settings of one process: flags, else environment, else defaults.
 
 What the policy file says about issuers and resources is not here, and what is here changes only with a restart.
 `OTEL_*` variables belong to the OpenTelemetry SDK and are left to it.

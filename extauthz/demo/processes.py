@@ -202,34 +202,39 @@ class Program:
         if self._process is not None and not self._exited():
             raise ProgramError(f"{self.name} is running already (process {self._process.pid})")
         errors: list[OSError] = []
+        born = threading.Event()
         # Signal handlers run in the main thread only: in a thread, nothing comes between the child's birth and our
         # knowing its process id.
-        birth = threading.Thread(target=self._spawn, args=(errors,), name=f"start {self.name}")
-        birth.start()
+        birth = threading.Thread(target=self._spawn, args=(errors, born), name=f"start {self.name}")
         try:
-            birth.join()
+            birth.start()
+            born.wait()
         finally:
-            birth.join()
+            # Also when the exception came out of `start` itself, before the thread had begun.
+            born.wait(self._start_within_s)
         if errors:
             raise ProgramError(f"{self.name} cannot be started: {errors[0]}") from errors[0]
         self._deadline = time.monotonic() + self._start_within_s
 
-    def _spawn(self, errors: list[OSError]) -> None:
+    def _spawn(self, errors: list[OSError], born: threading.Event) -> None:
         try:
-            with self.log.open("ab") as output:
-                process = subprocess.Popen(
-                    self.arguments,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=self._environment,
-                    start_new_session=True,
-                )
+            self._process = self._born()
+            _watchdog().watch(self._process.pid)
         except OSError as error:
             errors.append(error)
-            return
-        self._process = process
-        _watchdog().watch(process.pid)
+        finally:
+            born.set()
+
+    def _born(self) -> "subprocess.Popen[bytes]":
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                self.arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+            )
 
     def wait_until_ready(self) -> None:
         """Return when the probe says yes. Raises ProgramError when the program ended, or time ran out."""

@@ -1,4 +1,4 @@
-"""Which resource a request is for: by the proxy's own word, else by authority and path (product rule 1)."""
+"""Which resource a request is for: by the proxy's own word, else by authority and path."""
 
 import re
 from collections.abc import Mapping

@@ -3,7 +3,7 @@
 Rules, in the order in which they matter:
 
 1. A set belongs to an issuer *and* the URL it came from, never to a `kid` alone: no issuer's key can check another's
-   token (hazards.md §6.4, CVE-2026-49998).
+   token (CVE-2026-49998).
 2. Only a proper, non-empty set replaces a set. A failed fetch, an error body, a web page or an empty set changes
    nothing (casdoor.md §4). A proper set with fewer keys does replace it: that is how keys are withdrawn.
 3. A set that cannot be refreshed counts up to `jwks_max_stale_s` after it was fetched, then no more. There is no
@@ -24,7 +24,7 @@ from extauthz.pdp.policy import CacheTerms, Issuer
 from extauthz.service.ports import KeySetState
 
 REFETCH_INTERVAL_S: Final = 30.0
-"""Least time between two fetches that tokens caused (product.md §5)."""
+"""Least time between two fetches that tokens caused."""
 REFRESH_EARLY: Final = 0.2
 """A set is refreshed in the last fifth of its life, at a random moment, so that replicas do not all come at once."""
 FIRST_RETRY_S: Final = 1.0

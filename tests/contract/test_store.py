@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from extauthz.adapters.memory_store import MemoryStore
-from extauthz.adapters.redis_store import DEADLINE_S, KEY_PREFIX, MAX_CONNECTIONS, RedisStore, connect
+from extauthz.adapters.redis_store import DEADLINE_S, KEY_PREFIX, MAX_CONNECTIONS, MAX_UNDER_WAY, RedisStore, connect
 from extauthz.service.ports import Store, StoreUnavailable
 from extauthz.service.sealed import MAX_SEALED_BYTES
 from tests.support.http_issuer import self_signed
@@ -292,6 +292,13 @@ def test_a_killed_redis_is_a_miss_then_costs_nothing_and_is_found_again(victim: 
             return not store.available
 
         await until(given_up)
+        failures = store._breaker._failures
+
+        async def probed_in_vain() -> bool:
+            return store._breaker._failures > failures
+
+        await until(probed_in_vain)
+        assert not store.available
         victim.restart()
 
         async def back() -> bool:
@@ -405,6 +412,17 @@ def test_connections_are_bounded_whatever_the_load(victim: RedisServer) -> None:
         assert clients <= MAX_CONNECTIONS + 1  # and the one that asks
 
     with_redis(victim.url, body)
+
+
+def test_operations_that_wait_are_bounded(victim: RedisServer) -> None:
+    async def body(store: RedisStore) -> None:
+        await store.get("k")
+        victim.freeze()
+        calls = [store.get("k") for _ in range(MAX_UNDER_WAY + 5)]
+        said = [str(fault) for fault in await asyncio.gather(*calls, return_exceptions=True)]
+        assert sum("operations are waiting" in each for each in said) == 5
+
+    with_redis(victim.url, body, deadline_s=DEADLINE_S)
 
 
 def test_nothing_is_retried(victim: RedisServer) -> None:

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from extauthz.adapters.discovery import metadata_urls
-from extauthz.adapters.http_client import HttpAnswer, HttpFault, Target, Trust, exchange, open_client
 from extauthz.adapters.issuer_http import IssuerHttp
 from extauthz.pdp.jwks import MAX_KEY_SET_BYTES
 from extauthz.pdp.policy import Issuer
@@ -184,42 +182,6 @@ def test_the_document_is_read_again_after_its_time(server: HttpIssuer) -> None:
     asyncio.run(main())
 
 
-def judged(server: HttpIssuer, name: str, ca: Path) -> HttpAnswer:
-    """GET from a name that no DNS knows, at the address that was judged."""
-
-    async def main() -> HttpAnswer:
-        target = Target(url=f"https://{name}:{server.port}/jwks", address="127.0.0.1")
-        async with open_client(target.url, await Trust(str(ca)).context()) as client:
-            return await exchange(client, target, total_s=GENEROUS_S, max_bytes=MAX_KEY_SET_BYTES)
-
-    return asyncio.run(main())
-
-
-def test_a_judged_address_is_where_the_connection_goes_while_tls_checks_the_name(tmp_path: Path) -> None:
-    ca, context = self_signed(tmp_path)
-    with HttpIssuer(tls=context) as server:
-        server.answer("/jwks", body=KEY_SET)
-        assert judged(server, "issuer.test", ca).body == KEY_SET
-        assert server.seen[0].headers["host"] == f"issuer.test:{server.port}"
-        with pytest.raises(HttpFault, match="CERTIFICATE_VERIFY_FAILED"):
-            judged(server, "other.test", ca)
-        assert len(server.seen) == 1
-
-
-@pytest.mark.parametrize(
-    ("issuer", "below", "before"),
-    [
-        ("https://a.test", "https://a.test/.well-known/openid-configuration", ""),
-        ("https://a.test/", "https://a.test/.well-known/openid-configuration", ""),
-        ("https://a.test:8443/x/y", "https://a.test:8443/x/y/.well-known/openid-configuration", "/x/y"),
-        ("https://a.test/x/", "https://a.test/x/.well-known/openid-configuration", "/x"),
-    ],
-)
-def test_a_document_is_looked_for_where_the_standards_put_it(issuer: str, below: str, before: str) -> None:
-    home = below.partition("/.well-known")[0].removesuffix(before)
-    assert metadata_urls(issuer) == (below, f"{home}/.well-known/oauth-authorization-server{before}")
-
-
 # Hostile, or just broken.
 
 
@@ -376,24 +338,6 @@ def test_a_renewed_ca_file_is_read_after_a_failure(tmp_path: Path) -> None:
         asyncio.run(main())
 
 
-def test_certificates_are_read_once_and_while_they_are_the_loop_goes_on(server: HttpIssuer) -> None:
-    server.answer("/jwks", body=KEY_SET)
-
-    async def main() -> None:
-        fetcher = IssuerHttp(clock=time.monotonic, total_s=GENEROUS_S)
-        fetching = asyncio.ensure_future(fetcher.fetch(of(server)))
-        rounds = 0
-        while not fetching.done():
-            rounds += 1
-            await asyncio.sleep(0)
-        assert rounds > 100
-        first = await fetcher.discovery.trust.context()
-        await fetcher.fetch(of(server))
-        assert await fetcher.discovery.trust.context() is first
-
-    asyncio.run(main())
-
-
 def test_a_ca_file_that_is_not_there_is_a_failure_that_names_it(server: HttpIssuer) -> None:
     assert "/nowhere.pem" in fault(of(server), ca_file="/nowhere.pem")
 
@@ -410,45 +354,6 @@ def test_a_url_that_is_not_plain_is_not_asked(url: str) -> None:
     said = fault(Issuer(name="i", issuer="https://127.0.0.1", jwks_uri=url))
     assert "no plain http" in said
     assert "secret" not in said
-
-
-METADATA: dict[str, tuple[Any, str]] = {
-    "another issuer": ({"issuer": "https://evil.test", "jwks_uri": "https://evil.test/jwks"}, "equal byte for byte"),
-    "no issuer": ({"jwks_uri": "https://evil.test/jwks"}, "no discovery document"),
-    "a page": (b"<html>", "no discovery document"),
-    "a list": (b"[]", "no discovery document"),
-    "duplicate members": (b'{"issuer":"a","issuer":"b"}', "no discovery document"),
-    "Casdoor's error": ({"status": "error", "msg": "Unauthorized operation"}, "no discovery document"),
-}
-
-
-@pytest.mark.parametrize("status", [201, 404, 500])
-def test_a_document_with_another_status_than_200_is_a_failure(server: HttpIssuer, status: int) -> None:
-    server.answer("/.well-known/openid-configuration", status=status, body=metadata(server))
-    server.answer("/jwks", body=KEY_SET)
-    assert f"status {status}" in fault(of(server, discovered=True))
-
-
-@pytest.mark.parametrize("name", METADATA)
-def test_a_document_that_is_not_the_issuers_own_is_a_failure(server: HttpIssuer, name: str) -> None:
-    document, says = METADATA[name]
-    server.answer("/.well-known/openid-configuration", body=document)
-    server.answer("/jwks", body=KEY_SET)
-    assert says in fault(of(server, discovered=True))
-    assert server.count("/jwks") == 0
-
-
-def test_after_a_document_of_another_issuer_no_other_place_is_tried(server: HttpIssuer) -> None:
-    server.answer("/.well-known/openid-configuration", body=metadata(server, issuer="https://evil.test"))
-    server.answer("/.well-known/oauth-authorization-server", body=metadata(server))
-    server.answer("/jwks", body=KEY_SET)
-    assert "'https://evil.test'" in fault(of(server, discovered=True))
-
-
-@pytest.mark.parametrize("jwks_uri", [None, 5, "", ["https://x.test"]])
-def test_a_document_without_a_jwks_uri_is_a_failure(server: HttpIssuer, jwks_uri: Any) -> None:
-    server.answer("/.well-known/openid-configuration", body=metadata(server, jwks_uri=jwks_uri))
-    assert "no `jwks_uri`: set it in the policy file" in fault(of(server, discovered=True))
 
 
 def test_a_document_on_a_public_host_cannot_send_us_to_a_private_one(tmp_path: Path) -> None:

@@ -376,6 +376,11 @@ def test_either_mark_makes_a_machine(claims: dict[str, Any]) -> None:
     assert principal_of(decide(claims, by=issuer(machine_clients=frozenset({CLIENT})))).machine is True
 
 
+def test_mark_of_another_profile_makes_no_machine() -> None:
+    for claims in ({"sub": CLIENT}, {"sub": "x@clients"}, {"gty": "client-credentials"}, {"clientHost": "10.0.0.7"}):
+        assert principal_of(decide(claims)).machine is False
+
+
 def test_person_gains_nothing_from_a_machine_client() -> None:
     outcome = decide(by=issuer(machine_clients=frozenset({CLIENT})))
     assert principal_of(outcome).machine is False

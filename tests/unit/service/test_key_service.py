@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
+from extauthz.adapters.memory_store import MemoryStore
 from extauthz.pdp.jwks import KeySet
 from extauthz.pdp.policy import CacheTerms, Issuer
 from extauthz.service.key_service import FETCH_DEADLINE_S
-from extauthz.service.key_share import LEASE_S
+from extauthz.service.key_share import LEASE_S, KeyShare, SharedDocument
 from extauthz.service.keyring import MAX_RETRY_S, REFETCH_INTERVAL_S
 from extauthz.service.needs import KeysCause, KeysUnavailable
 from extauthz.service.ports import CacheKind, CacheResult, FetchResult, StoreUnavailable, Tier
+from extauthz.service.sealed import Sealer
 from tests.support.clock import Clock, run
-from tests.support.key_fleet import ISSUER, Fleet, Replica, ScriptedIssuer, document
+from tests.support.key_fleet import ISSUER, SECRET, Fleet, Recorder, Replica, ScriptedIssuer, document
 from tests.support.tokens import SIGNING_KEYS, issuer
 
 NOW = 1_800_000_000.0
@@ -704,6 +706,35 @@ def test_an_entry_that_is_not_ours_is_a_miss(how: str) -> None:
     in_virtual_time(main)
 
 
+def test_a_genuine_entry_that_is_no_key_set_to_this_release_is_passed_over() -> None:
+    async def main(clock: Clock) -> None:
+        fleet = Fleet(clock, replicas=1)
+        share = KeyShare(fleet.store, Sealer([SECRET]), Recorder(), lambda: 0.5)
+        await share.publish(ISSUER, SharedDocument(document=b'{"keys":"elsewhere"}', fetched_at=NOW), NOW, DAY_S)
+        assert await fleet.replicas[0].token("cert-rs256", RS256) is True
+
+    in_virtual_time(main)
+
+
+def test_a_store_that_takes_no_writes_changes_nothing_for_its_writer() -> None:
+    async def main(clock: Clock) -> None:
+        class Full(MemoryStore):
+            async def put(self, key: str, value: bytes, ttl_s: float) -> None:
+                if key.startswith("jwks:"):
+                    raise StoreUnavailable(key)
+                await super().put(key, value, ttl_s)
+
+            async def delete_if_equal(self, key: str, value: bytes) -> None:
+                raise StoreUnavailable(key)
+
+        fetcher = ScriptedIssuer(clock, document("RS256"))
+        replica = Replica(clock, fetcher, Full(clock=clock))
+        assert await replica.token("cert-rs256", RS256) is True
+        assert replica.observer.fetches == {FetchResult.OK: 1}
+
+    in_virtual_time(main)
+
+
 def test_an_old_document_put_back_by_an_attacker_replaces_nothing() -> None:
     async def main(clock: Clock) -> None:
         fleet = Fleet(clock, replicas=2)
@@ -769,7 +800,7 @@ def test_nothing_of_an_issuer_or_a_key_stands_in_a_store_key() -> None:
     in_virtual_time(main)
 
 
-# One test per row of hazards.md §6.4 that is about key sets.
+# One test per published advisory that is about key sets.
 
 
 def test_cve_2026_31837_istio_without_keys_nothing_is_accepted() -> None:

@@ -126,7 +126,7 @@ SAME_TEXT = [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("", "abc"), ("a",
 
 
 def test_parts_that_spell_the_same_text_give_different_digests_and_pseudonyms() -> None:
-    """hazards.md §6.4, azure-functions-host#11933, msal-node#8705, wallet#318: unframed concatenation collides."""
+    """azure-functions-host#11933, msal-node#8705, wallet#318: unframed concatenation collides."""
     assert len({framed_digest(*parts) for parts in SAME_TEXT}) == len(SAME_TEXT)
     assert len({Sealer([OLD]).pseudonym(*parts) for parts in SAME_TEXT}) == len(SAME_TEXT)
 

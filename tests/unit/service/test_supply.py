@@ -224,6 +224,18 @@ def test_without_an_introspector_introspection_is_unavailable() -> None:
     in_virtual_time(main)
 
 
+def test_closing_ends_introspections_that_are_under_way() -> None:
+    async def main(clock: Clock) -> None:
+        bench = Bench(clock, introspector=ScriptedIntrospector())
+        asking = asyncio.ensure_future(bench.supply(NeedIntrospection(issuer=ISSUER, token="t")))
+        await asyncio.sleep(0.01)
+        await bench.supplier.close()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+    in_virtual_time(main)
+
+
 STORED = NeedStored(key="decision:1")
 BINDING = NeedBinding(key="binding:1", value=b"v", ttl_s=1)
 KEYS = NeedKeys(issuer=ISSUER, cause=KeysCause.NONE_HELD)

@@ -226,7 +226,7 @@ def test_responses_are_refused_in_the_modern_era() -> None:
     assert outcome.reason is Reason.MESSAGE_INVALID
 
 
-# Hostile: hazards.md §6.1, rows of look-alikes
+# Hostile: look-alikes of published advisories
 
 
 PLACES: dict[str, tuple[str, dict[str, Any]]] = {
