@@ -16,7 +16,6 @@ from extauthz.pdp.mcp.methods import METHODS
 from extauthz.pdp.operation import END_METHOD, RESPONSE_METHOD, STREAM_METHOD
 from extauthz.pdp.policy import Policy
 
-
 STDOUT: Final = 1
 """Where audit lines go. By number: a process whose standard output is closed still serves."""
 

@@ -1,4 +1,4 @@
-"""Spans of checks, made after the decision from `CheckDetails`. The names are those of product contract §8.
+"""Spans of checks, made after the decision from `CheckDetails`. The names are public.
 
 Attribute names of MCP and GenAI are OpenTelemetry's (semantic conventions for MCP, status: development).
 """

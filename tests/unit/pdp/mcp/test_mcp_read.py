@@ -1,7 +1,7 @@
 """The attack tables of the sources, row by row, and the body as text.
 
-`mcp.md` §5.4 is a measured matrix: what three official servers did with each input. `hazards.md` §6.1 and §6.2 are
-public advisories. Both are notes of this project; each row here carries its source in its id.
+`mcp.md` §5.4 is a measured matrix: what three official servers did with each input. The other rows are public
+advisories; each carries its source in its id.
 """
 
 from typing import Any
