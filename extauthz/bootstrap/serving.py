@@ -31,9 +31,7 @@ class Serving:
         """Build. Raises `StartFault`."""
         known = frozenset({*METHODS, STREAM_METHOD, END_METHOD, RESPONSE_METHOD})
         try:
-            self._telemetry = Telemetry(
-                os.environ, policy=policy, known_methods=known, audit_descriptor=STDOUT
-            )
+            self._telemetry = Telemetry(os.environ, policy=policy, known_methods=known, audit_descriptor=STDOUT)
             self._service = Service(settings, policy, self._telemetry.observer, self._telemetry.adopt)
         except (ListenFault, TelemetryFault, TlsFault, ValueError) as fault:
             raise StartFault(str(fault)) from fault

@@ -31,8 +31,16 @@ _JSONRPC_REASONS: Final = frozenset({Reason.OPERATION_UNCOVERED, Reason.POLICY_D
 class Forward:
     """Let the request pass: set these request headers (lower-case names), remove those."""
 
-    set_headers: Headers = field(repr=False)
+    identity: Headers = field(repr=False)
+    """Who asks: the same for every check of one caller."""
+    decision: tuple[str, str]
+    """The header with the decision id."""
     remove_headers: tuple[str, ...]
+
+    @property
+    def set_headers(self) -> Headers:
+        """All headers to set."""
+        return (*self.identity, self.decision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +81,8 @@ def forward(resource: Resource, permit: Permit, caller: Caller, request: HttpReq
     if permit.principal != caller.principal:
         raise ValueError("the decision was made for somebody else")
     return Forward(
-        set_headers=(*caller.headers, (caller.decision_header, decision_id)),
+        identity=caller.headers,
+        decision=(caller.decision_header, decision_id),
         remove_headers=removed_headers(resource, request, caller.header_names),
     )
 

@@ -1,4 +1,5 @@
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,9 @@ from extauthz.service.codec import NotACheckRequest, decode, encode, encode_inte
 from extauthz.wire import check_pb2 as wire
 from tests.support.checks import check_request, seen
 
-FORWARD = Forward(set_headers=(("x-auth-subject", "u1"),), remove_headers=("authorization",))
+FORWARD = Forward(
+    identity=(("x-auth-subject", "u1"),), decision=("x-auth-decision", "id1"), remove_headers=("authorization",)
+)
 
 
 def test_both_header_forms_read_alike() -> None:
@@ -69,6 +72,14 @@ def test_code_zero_only_for_a_forward() -> None:
         assert seen(encode(reply, {"reason": "x"})).code != 0
 
 
+def test_two_answers_for_one_caller_differ_only_in_the_decision() -> None:
+    one = wire.CheckResponse.FromString(encode(FORWARD, {"decision_id": "id1"}))
+    other = wire.CheckResponse.FromString(encode(replace(FORWARD, decision=("x-auth-decision", "id2")), {}))
+    assert list(one.ok_response.headers_to_remove) == list(other.ok_response.headers_to_remove) == ["authorization"]
+    assert [o.header.value for o in other.ok_response.headers] == ["u1", "id2"]
+    assert one.WhichOneof("http_response") == "ok_response"
+
+
 def test_append_and_append_action_are_never_set() -> None:
     """With `append` Envoy drops a denial's header; for a request it never adds one."""
     ok = wire.CheckResponse.FromString(encode(FORWARD, {}))
@@ -80,7 +91,7 @@ def test_append_and_append_action_are_never_set() -> None:
 def test_header_values_are_never_raw_values() -> None:
     """Envoy ignores `raw_value` in answers: the header would arrive empty."""
     ok = wire.CheckResponse.FromString(encode(FORWARD, {}))
-    assert [(o.header.value, o.header.raw_value) for o in ok.ok_response.headers] == [("u1", b"")]
+    assert [(o.header.value, o.header.raw_value) for o in ok.ok_response.headers] == [("u1", b""), ("id1", b"")]
 
 
 def test_an_indeterminate_answer_is_an_error_with_its_own_status() -> None:
