@@ -105,8 +105,8 @@ class Service:
     def start(self) -> None:
         """Serve. Key sets are fetched meanwhile: a check that comes before them waits for them."""
         self._loop.start()
-        self._loop.submit(self._keep_keys_fresh())
         self.server.start()
+        self._loop.submit(self._keep_keys_fresh())
         self.reloader.start()
         _log.info("policy revision %s, serving on %s", self.policy.revision, self.server.address)
 

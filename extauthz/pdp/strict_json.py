@@ -1,9 +1,10 @@
 """JSON as every reader takes it: RFC 8259 without the freedoms in which real parsers differ.
 
 Two parsers that read one text differently are the way round a gateway, so whatever servers are known to read
-differently is a fault here, not a choice: duplicate members (first or last wins, RFC 8259 §4), `NaN` (RFC 8259 §6),
-a byte order mark (§8.1), lone surrogates (§8.2), integers outside the range in which a double is exact (§6), numbers
-that overflow a double, nesting that stops some parsers and not others (§9).
+differently is a fault here, not a choice: duplicate members (first or last wins, RFC 8259 §4), a member named
+`__proto__` (dropped or inherited from in JavaScript), `NaN` (RFC 8259 §6), a byte order mark (§8.1), lone surrogates
+(§8.2), integers outside the range in which a double is exact (§6), numbers that overflow a double, nesting that stops
+some parsers and not others (§9).
 
 The engine is the scanner of Python's `json`, which keeps the grammar of RFC 8259 once its three liberties are taken
 away (`NaN` and its like, duplicate members, lone surrogates by escape). It recurses per level, so depth is measured
@@ -31,6 +32,9 @@ MAX_VALUES: Final = 100_000
 MAX_INTEGER: Final = 2**53 - 1
 # Characters of one number. A double's shortest exact form has at most 24; longer tails are noise of emitters.
 MAX_NUMBER_LENGTH: Final = 128
+# Not an ordinary member in JavaScript: copying an object drops it, or sets what other members are inherited from. The
+# TypeScript SDKs drop it from `arguments`.
+_PROTOTYPE: Final = "__proto__"
 # Characters of a member name shown to an operator.
 _SHOWN_NAME_LENGTH: Final = 64
 
@@ -42,6 +46,7 @@ class JsonFaultKind(StrEnum):
     BOM = "bom"
     NOT_JSON = "not_json"
     DUPLICATE_MEMBER = "duplicate_member"
+    PROTOTYPE_MEMBER = "prototype_member"
     TOO_DEEP = "too_deep"
     TOO_MANY_VALUES = "too_many_values"
     LONE_SURROGATE = "lone_surrogate"
@@ -75,6 +80,11 @@ def _object(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
                     f"member {name[:_SHOWN_NAME_LENGTH]!a} stands twice in one object: send it once",
                 )
             seen.add(name)
+    if _PROTOTYPE in members:
+        raise _FaultError(
+            JsonFaultKind.PROTOTYPE_MEMBER,
+            f"a member is named {_PROTOTYPE}, which JavaScript drops or takes otherwise: use another name",
+        )
     return members
 
 

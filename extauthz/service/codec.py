@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, assert_never, cast
 
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
 from extauthz.pdp.reason import Reason
@@ -71,6 +70,9 @@ def _mcp_metadata(attributes: wire.AttributeContext) -> Mapping[str, Any] | None
     filters = attributes.metadata_context.filter_metadata
     if MCP_METADATA not in filters:
         return None
+    # Takes 50 ms and 2 MiB, which a proxy without that filter need not cost.
+    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415
+
     found: Mapping[str, Any] = MessageToDict(filters[MCP_METADATA])
     return found
 

@@ -5,6 +5,7 @@ no `params` that is null or an array, no members besides the specified ones (one
 others answer 400).
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
 from extauthz.pdp.mcp.methods import METHODS, Method
@@ -117,7 +118,14 @@ def _params_fault(params: JsonObject, method: str, row: Method | None) -> tuple[
     for name, members in _OBJECTS.get(method, ()):
         if name in params and (fault := _member_fault(params, name, members)) is not None:
             return fault
+    if method == "prompts/get" and not all(isinstance(each, str) for each in _values(params.get("arguments"))):
+        # Every revision's schema says so; servers differ about what they make of others (Go: null is "").
+        return Reason.MESSAGE_INVALID, "params.arguments has a value that is not a string: prompts take strings only"
     return None
+
+
+def _values(member: JsonValue) -> Iterable[JsonValue]:
+    return member.values() if isinstance(member, dict) else ()
 
 
 def _member_fault(params: JsonObject, name: str, reserved: ReservedNames | None) -> tuple[Reason, str] | None:

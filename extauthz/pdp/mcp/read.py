@@ -173,7 +173,7 @@ def _refuse(message: Message, reason: Reason, detail: str) -> Unreadable:
 
 def _reason_of(kind: JsonFaultKind) -> Reason:
     match kind:
-        case JsonFaultKind.DUPLICATE_MEMBER:
+        case JsonFaultKind.DUPLICATE_MEMBER | JsonFaultKind.PROTOTYPE_MEMBER:
             return Reason.KEY_AMBIGUOUS
         case JsonFaultKind.NOT_UTF8 | JsonFaultKind.BOM | JsonFaultKind.NOT_JSON | JsonFaultKind.LONE_SURROGATE:
             return Reason.BODY_NOT_JSON

@@ -30,6 +30,8 @@ _AUTHORITY: Final = compile_pattern(
 _DOMAIN: Final = compile_pattern(r"[a-z0-9_\-]+(?:\.[a-z0-9_\-]+)*")
 _IPV4: Final = compile_pattern(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
 _NUMERIC_LABEL: Final = compile_pattern(r"[0-9]+|0x[0-9a-f]*")
+# WHATWG URL §4.2. Before it, the parser of the Python SDK 1.x drops the host.
+_DRIVE_LETTER: Final = compile_pattern(r"/[A-Za-z]:(?:[/?#]|$)")
 # WHATWG URL §3.1: the schemes whose URLs are rewritten most.
 _DEFAULT_PORTS: Final = {"ftp": "21", "http": "80", "https": "443", "ws": "80", "wss": "443", "file": ""}
 
@@ -72,6 +74,8 @@ def _special_fault(scheme: str, host: str, port: str | None, default_port: str, 
     if scheme == "file":
         if port is not None or host == "localhost" or after.startswith("//"):
             return "the file URI is not in its plain form: write file:///path"
+        if host and _DRIVE_LETTER.match(after):
+            return "the file URI has a host before a drive letter: write file:///C:/path"
     elif not host or port == default_port:
         return "the URI names no host, or the scheme's own port: write host, or host:port"
     if host and not _canonical_host(host):

@@ -147,6 +147,20 @@ def test_members_of_one_name_are_refused_at_every_depth_after_unescaping(text: s
     assert kind_of(text) is JsonFaultKind.DUPLICATE_MEMBER
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['{"__proto__":1}', '{"a":{"b":[{"__proto__":{}}]}}', '{"\\u005f_proto__":1}', '{"__pr\\u006Fto__":1}'],
+)
+def test_a_member_that_javascript_drops_is_refused_at_every_depth_after_unescaping(text: str) -> None:
+    """The TypeScript SDKs drop it from `arguments`, the others hand it on."""
+    assert kind_of(text) is JsonFaultKind.PROTOTYPE_MEMBER
+
+
+@pytest.mark.parametrize("text", ['["__proto__"]', '{"a":"__proto__"}', '{"__proto__x":1,"proto":2,"constructor":3}'])
+def test_nothing_else_is_taken_for_it(text: str) -> None:
+    assert kind_of(text) is None
+
+
 def test_the_detail_of_a_duplicate_names_the_member_safely_and_no_value() -> None:
     fault = read_json(('{"' + "n\u202e" * 500 + '":"secret","' + "n\u202e" * 500 + '":"secret"}').encode())
     assert isinstance(fault, JsonFault)

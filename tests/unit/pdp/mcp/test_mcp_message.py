@@ -171,6 +171,27 @@ def test_arguments_are_an_object(method: str, arguments: Any) -> None:
     assert refused(request(method, {"name": "n", "arguments": arguments})).reason is Reason.MESSAGE_INVALID
 
 
+@pytest.mark.parametrize("value", [None, True, 1, 1.5, [], {}, ["x"]])
+def test_arguments_of_a_prompt_are_strings(value: Any) -> None:
+    """The Go SDK takes null for the empty string, the other SDKs refuse it."""
+    outcome = refused(request("prompts/get", {"name": "p", "arguments": {"city": "Berlin", "other": value}}))
+    assert outcome.reason is Reason.MESSAGE_INVALID
+
+
+@pytest.mark.parametrize("place", ["message", "params", "_meta", "arguments", "deep"])
+def test_a_member_that_javascript_drops_is_ambiguous_everywhere(place: str) -> None:
+    message = call(_meta={}, arguments={"deep": [{}]})
+    places = {
+        "message": message,
+        "params": message["params"],
+        "_meta": message["params"]["_meta"],
+        "arguments": message["params"]["arguments"],
+        "deep": message["params"]["arguments"]["deep"][0],
+    }
+    places[place]["__proto__"] = {"name": "admin"}
+    assert refused(message).reason is Reason.KEY_AMBIGUOUS
+
+
 @pytest.mark.parametrize("meta", [None, [], "x", 1])
 def test_meta_is_an_object(meta: Any) -> None:
     assert refused(request("tools/list", {"_meta": meta})).reason is Reason.MESSAGE_INVALID

@@ -27,6 +27,8 @@ ORDINARY = [
     "file:///projects/myapp/config.json",
     "file:///My%20Documents/a%C3%A9.txt",
     "file://server/share/a.txt",
+    "file:///C:/a.txt",
+    "file://server/ab:/a.txt",
     "https://example.com/",
     "https://example.com:8443/a/b.c?x=1&y=a%20b#top",
     "http://127.0.0.1:8080/x",
@@ -101,6 +103,8 @@ REWRITTEN = {
     "long IPv6": "http://[0:0:0:0:0:0:0:1]/",
     "IPv6 elsewhere": "foo://[0:0:0:0:0:0:0:1]/",
     "drive letter": "file:///C|/x",
+    "drive letter after a host": "file://x/C:/a",
+    "nothing but a drive letter after a host": "file://x/c:?y",
 }
 
 

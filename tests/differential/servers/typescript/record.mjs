@@ -1,0 +1,62 @@
+// What both servers share: the record channel, and which message is being carried out.
+import { AsyncLocalStorage } from "node:async_hooks";
+import { appendFileSync, readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+
+export const { values: options } = parseArgs({
+  options: { port: { type: "string" }, record: { type: "string" }, fixture: { type: "string" } },
+});
+const { named, members: MEMBERS, with_arguments: WITH_ARGUMENTS } = JSON.parse(readFileSync(options.fixture, "utf8"));
+export const FIXTURE = named;
+export const CAPABILITIES = {
+  tools: {},
+  prompts: {},
+  resources: { subscribe: true },
+  completions: {},
+  logging: {},
+};
+const ANSWERS = {
+  "tools/list": { tools: [] },
+  "tools/call": { content: [] },
+  "resources/list": { resources: [] },
+  "resources/templates/list": { resourceTemplates: [] },
+  "resources/read": { contents: [] },
+  "prompts/list": { prompts: [] },
+  "prompts/get": { messages: [] },
+  "completion/complete": { completion: { values: [] } },
+};
+export const METHODS = [...Object.keys(ANSWERS), "ping", "resources/subscribe", "resources/unsubscribe", "logging/setLevel"];
+
+// The SDK says once per endpoint that this mode drops what these servers never send.
+console.warn = () => {};
+
+const message = new AsyncLocalStorage();
+
+/** Runs with the request's `x-message` known. */
+export function correlated(request, run) {
+  message.run(request.headers["x-message"] ?? "?", run);
+}
+
+/** One execution. */
+export function write(method, names, args = null) {
+  appendFileSync(options.record, JSON.stringify([message.getStore() ?? "?", method, names, args]) + "\n");
+}
+
+/** The execution of a request as a handler is given it. */
+export function recordOf({ method, params = {} }) {
+  const member = MEMBERS[method];
+  const named = params[member];
+  let names = [];
+  if (member === "ref") {
+    names = [named[named.type === "ref/prompt" ? "name" : "uri"]];
+  } else if (member === "notifications") {
+    names = [...(named.resourceSubscriptions ?? []), ...(named.taskIds ?? [])];
+  } else if (member !== undefined) {
+    names = [named];
+  }
+  write(method, names, WITH_ARGUMENTS.includes(method) ? (params.arguments ?? {}) : null);
+}
+
+export function answerTo(method) {
+  return ANSWERS[method] ?? {};
+}

@@ -1,0 +1,78 @@
+// The TypeScript SDK 1.x as a server that records what it executes (see ../README.md).
+import { createServer } from "node:http";
+import { Server } from "@modelcontextprotocol/sdk/server/index.js";
+import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
+import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
+import * as types from "@modelcontextprotocol/sdk/types.js";
+import { CAPABILITIES, FIXTURE, answerTo, correlated, options, recordOf, write } from "./record.mjs";
+
+const SCHEMAS = [
+  types.PingRequestSchema,
+  types.ListToolsRequestSchema,
+  types.CallToolRequestSchema,
+  types.ListResourcesRequestSchema,
+  types.ListResourceTemplatesRequestSchema,
+  types.ReadResourceRequestSchema,
+  types.SubscribeRequestSchema,
+  types.UnsubscribeRequestSchema,
+  types.ListPromptsRequestSchema,
+  types.GetPromptRequestSchema,
+  types.CompleteRequestSchema,
+  types.SetLevelRequestSchema,
+];
+
+function exact() {
+  const server = new Server({ name: "exact", version: "1" }, { capabilities: CAPABILITIES });
+  for (const schema of SCHEMAS) {
+    server.setRequestHandler(schema, (request) => {
+      recordOf(request);
+      return answerTo(request.method);
+    });
+  }
+  server.fallbackRequestHandler = async (request) => {
+    recordOf(request);
+    return {};
+  };
+  return server;
+}
+
+function named() {
+  const server = new McpServer({ name: "named", version: "1" });
+  for (const name of FIXTURE.names) {
+    server.registerTool(name, {}, () => {
+      write("tools/call", [name]);
+      return { content: [] };
+    });
+    server.registerPrompt(name, {}, () => {
+      write("prompts/get", [name]);
+      return { messages: [] };
+    });
+  }
+  for (const uri of FIXTURE.uris) {
+    server.registerResource(uri, uri, {}, () => {
+      write("resources/read", [uri]);
+      return { contents: [] };
+    });
+  }
+  return server;
+}
+
+const servers = { "/exact": exact, "/named": named };
+
+createServer((request, response) => {
+  const make = servers[request.url];
+  if (make === undefined) {
+    response.writeHead(404).end();
+    return;
+  }
+  correlated(request, async () => {
+    const server = make();
+    const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: undefined, enableJsonResponse: true });
+    response.on("close", () => {
+      transport.close();
+      server.close();
+    });
+    await server.connect(transport);
+    await transport.handleRequest(request, response);
+  });
+}).listen(options.port, "127.0.0.1");
