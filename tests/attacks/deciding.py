@@ -1,0 +1,67 @@
+"""The check procedure as a target: requests of the corpus as Envoy would hand them over, unnormalised."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from extauthz.attack.compose import RawRequest
+from extauthz.attack.target import Target, Values
+from extauthz.pdp.policy import Effect
+from extauthz.wire import check_pb2 as wire
+from tests.support import tokens
+from tests.support.policies import policy, rule
+from tests.support.world import RULES, World, mint, weather
+
+ORIGIN: Final = "https://app.example.com"
+TARGET: Final = Target.of("https://mcp.example.com/weather/mcp")
+SESSION: Final = "11112222333344445555666677778888"
+
+_RULES: Final = (*RULES, rule(["tools/call"], effect=Effect.DENY, tools=["purge"]))
+
+
+def world() -> World:
+    """A procedure with a policy that permits `get_*` and refuses `purge`."""
+    return World(policy=policy(weather(rules=_RULES, origins=frozenset({ORIGIN}))))
+
+
+def values() -> Values:
+    """The values of a run against `world()`."""
+    return Values(
+        tool="get_forecast",
+        arguments='{"city": "Rome"}',
+        forbidden="purge",
+        token=mint(),
+        tokens=_tokens(),
+        origin=ORIGIN,
+    )
+
+
+def _tokens() -> Mapping[str, str]:
+    return {
+        "expired": mint(exp=tokens.NOW - 3600, nbf=tokens.NOW - 7200, iat=tokens.NOW - 7200),
+        "not-yet-valid": mint(nbf=tokens.NOW + 3600),
+        "other-audience": mint(aud=["https://other.example.com/mcp"]),
+        "other-issuer": mint(iss="https://attacker.invalid"),
+        "other-organization": mint(owner="globex"),
+        "foreign-key": tokens.mint({"scope": "weather:read"}, key=tokens.SIGNING_KEYS["attacker"], kid="cert-rs256"),
+        "id-token": mint(tokenType="id-token"),
+        "refresh-token": mint(tokenType="refresh-token"),
+        "without-audience": mint(aud=tokens.ABSENT),
+        "without-expiry": mint(exp=tokens.ABSENT),
+        "without-subject": mint(sub=tokens.ABSENT),
+        "without-scope": mint(scope=""),
+        "other-user": mint(sub="b0000000-0000-4000-8000-000000000000", name="bob"),
+    }
+
+
+def check_request(request: RawRequest) -> bytes:
+    """The `CheckRequest` with `encode_raw_headers` and `pack_as_bytes`, as the rendered configuration has them."""
+    message = wire.CheckRequest()
+    http = message.attributes.request.http
+    http.method, http.path, http.scheme = request.method, request.target, "https"
+    http.raw_body, http.size = request.body, len(request.body)
+    for name, value in request.headers:
+        if name.lower() == "host":
+            http.host = value
+        else:
+            http.header_map.headers.add(key=name.lower(), raw_value=value.strip(" \t").encode("latin-1"))
+    return message.SerializeToString()
