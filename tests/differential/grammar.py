@@ -10,7 +10,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -20,6 +20,8 @@ from extauthz.pdp.request import HttpRequest
 from tests.differential.environments import FIXTURE
 from tests.differential.recording import Sent
 from tests.property.test_mcp_reading import CAPABILITIES, MODERN, VERSION, Members, alike
+
+Lines: TypeAlias = tuple[tuple[str, str], ...]
 
 _NAMED = json.loads(FIXTURE.read_text(encoding="utf-8"))["named"]
 _OTHER_NAMES = ["ADMIN", " admin", "admin ", "a,b", "w\u00e4hle", "\U0001f600", "=?base64?YWRtaW4=?=", "__proto__"]
@@ -346,7 +348,7 @@ _BYTES = [
 _BYTES += [b",", b"}", b"{", b"]", b'"', b"\\", b"\\u0000", b"\\ud800", b"NaN", b"1e999", b"'", b"\n", b"0", b"\x1f"]
 
 
-def _bytes(body: bytes, random: Random) -> bytes:
+def changed_bytes(body: bytes, random: Random) -> bytes:
     """Some bytes added, lost, exchanged or repeated; or the whole in another encoding."""
     at = random.randint(0, len(body))
     until = min(len(body), at + random.randint(1, 20))
@@ -398,6 +400,13 @@ _HEADERS: dict[str, list[str]] = {
 }
 
 
+def changed_headers(lines: Lines, random: Random) -> Lines:
+    """One header more, less or otherwise."""
+    headers = dict(lines)
+    _change_headers(headers, random)
+    return tuple(headers.items())
+
+
 def _change_headers(headers: dict[str, str], random: Random) -> None:
     name = random.choice([*_HEADERS, "mcp-protocol-version", "mcp-name", "mcp-method"])
     if random.random() < 0.3:
@@ -413,9 +422,24 @@ def mutated(near: Near, random: Random) -> tuple[HttpRequest, Sent]:
         random.choice(_TREE)(message, random)
     body = _text(message, random, random.choice((0.0, 0.2, 0.8))).encode("utf-8", "surrogatepass")
     if random.random() < 0.12:
-        body = _bytes(body, random)
+        body = changed_bytes(body, random)
     if random.random() < 0.2:
         _change_headers(headers, random)
+    return message_of(tuple(line for name, value in headers.items() for line in _lines(name, value, random)), body)
+
+
+def _lines(name: str, value: str, random: Random) -> list[tuple[str, str]]:
+    """A value with a comma may be two lines that the proxy joined."""
+    if "," in value and random.random() < 0.5:
+        return [(name, part) for part in value.split(",")]
+    return [(name, value)]
+
+
+def message_of(lines: Lines, body: bytes) -> tuple[HttpRequest, Sent]:
+    """A message as the service sees it, repeated headers joined, and as it goes to a server."""
+    headers: dict[str, str] = {}
+    for name, value in lines:
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
     request = HttpRequest(
         method="POST",
         scheme="https",
@@ -425,12 +449,4 @@ def mutated(near: Near, random: Random) -> tuple[HttpRequest, Sent]:
         body=body,
         body_size=len(body),
     )
-    lines = tuple(line for name, value in headers.items() for line in _lines(name, value, random))
     return request, Sent(lines=lines, body=body)
-
-
-def _lines(name: str, value: str, random: Random) -> list[tuple[str, str]]:
-    """A value with a comma may be two lines that the proxy joined."""
-    if "," in value and random.random() < 0.5:
-        return [(name, part) for part in value.split(",")]
-    return [(name, value)]

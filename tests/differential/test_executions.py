@@ -18,6 +18,7 @@ from extauthz.pdp.mcp.read import read_operation
 from extauthz.pdp.mcp.uris import uri_fault
 from extauthz.pdp.operation import MessageKind, Operation, Unreadable
 from extauthz.pdp.request import HttpRequest
+from tests.differential.attack_cases import attack_messages
 from tests.differential.environments import COMMANDS
 from tests.differential.grammar import mutated, mutated_uri, near
 from tests.differential.recording import EXACT, NAMED, Execution, RecordingServer, Sent
@@ -29,6 +30,7 @@ LONG_MESSAGES = int(os.environ.get("EXTAUTHZ_DIFFERENTIAL_MESSAGES", "60000"))
 SHORT_URIS = 40_000
 SHORT_MESSAGES = 1_000
 LEAST_PERMITTED = 300
+ATTACKS_OF_EACH = 60
 SHOWN = 20
 PLAIN = {"content-type": "application/json"}
 
@@ -37,7 +39,12 @@ def generated(count: int, number: int, of_each: int) -> list[tuple[Operation, Se
     """The messages that are let through, of `count`; `number` seeds."""
     random = Random(number)
     requests = [mutated(each, random) for each in near(-(-count // of_each), number) for _ in range(of_each)]
-    read = [(read_operation(request), sent) for request, sent in requests[:count]]
+    return permitted_of(requests[:count])
+
+
+def permitted_of(requests: list[tuple[HttpRequest, Sent]]) -> list[tuple[Operation, Sent]]:
+    """The messages that are let through, with the operation that was read."""
+    read = [(read_operation(request), sent) for request, sent in requests]
     return [
         (outcome, replace(sent, endless=outcome.method == "subscriptions/listen"))
         for outcome, sent in read
@@ -138,8 +145,8 @@ def run(server: RecordingServer, permitted: list[tuple[Operation, Sent]]) -> lis
 
 @pytest.fixture(scope="module")
 def some() -> list[tuple[Operation, Sent]]:
-    """Messages for a short run, the same each time."""
-    return generated(SHORT_MESSAGES, number=1, of_each=5)
+    """Messages for a short run, the same each time, and the attack corpus as it is."""
+    return generated(SHORT_MESSAGES, number=1, of_each=5) + permitted_of(attack_messages(Random(1), 0))
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +155,16 @@ def many() -> list[tuple[Operation, Sent]]:
     number = int(os.environ.get("EXTAUTHZ_DIFFERENTIAL_SEED") or SystemRandom().randrange(2**32))
     permitted = generated(LONG_MESSAGES, number=number, of_each=8)
     print(f"seed {number}: {LONG_MESSAGES} generated, {len(permitted)} permitted")
+    return permitted
+
+
+@pytest.fixture(scope="module")
+def attacks() -> list[tuple[Operation, Sent]]:
+    """The attack corpus, changed many times."""
+    number = int(os.environ.get("EXTAUTHZ_DIFFERENTIAL_SEED") or SystemRandom().randrange(2**32))
+    requests = attack_messages(Random(number), ATTACKS_OF_EACH)
+    permitted = permitted_of(requests)
+    print(f"seed {number}: {len(requests)} generated from the attack corpus, {len(permitted)} permitted")
     return permitted
 
 
@@ -189,3 +206,13 @@ def test_each_server_executes_what_was_read_at_length(
     sdk: str, many: list[tuple[Operation, Sent]], tmp_path: Path
 ) -> None:
     assert run(started(sdk, tmp_path), many)[:SHOWN] == []
+
+
+@pytest.mark.e2e
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("sdk", COMMANDS)
+def test_each_server_executes_what_was_read_of_changed_attacks(
+    sdk: str, attacks: list[tuple[Operation, Sent]], tmp_path: Path
+) -> None:
+    assert run(started(sdk, tmp_path), attacks)[:SHOWN] == []

@@ -510,9 +510,11 @@ def post_over_http2(port: int, path: str, body: bytes) -> int:
                 assert not isinstance(event, h2.events.StreamReset | h2.events.ConnectionTerminated)
 
 
-def test_events_pass_one_by_one_while_the_stream_is_open(rig: Rig) -> None:
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", b"{}")])
+def test_events_pass_one_by_one_while_the_stream_is_open(rig: Rig, method: str, body: bytes | None) -> None:
+    """The client's own stream, and the answer to a call."""
     connection = http.client.HTTPConnection(LOOPBACK, rig.port, timeout=WAIT_S)
-    connection.request("GET", "/weather/mcp/events", headers={"host": HOST, "accept": "text/event-stream"})
+    connection.request(method, "/weather/mcp/events", body, {"host": HOST, "accept": "text/event-stream"})
     response = connection.getresponse()
     assert response.getheader("content-type") == "text/event-stream"
     first = response.read(9)
@@ -520,6 +522,15 @@ def test_events_pass_one_by_one_while_the_stream_is_open(rig: Rig) -> None:
     rig.weather.go_on.set()
     assert (first, response.read()) == (b"data: 1\n\n", b"data: 2\n\n")
     connection.close()
+
+
+def test_the_end_of_a_session_and_its_answer_pass_untouched(rig: Rig) -> None:
+    headers = {"mcp-session-id": "s-1", "mcp-protocol-version": "2025-11-25"}
+    answer = rig.ask("DELETE", "/weather/mcp", headers=headers)
+    (seen,) = rig.weather.seen
+    assert (seen.method, seen.path, seen.body) == ("DELETE", "/mcp", b"")
+    assert {name: seen.headers[name] for name in headers} == headers
+    assert (answer.status, answer.header("mcp-session-id"), answer.body) == (200, "s-1", b"upstream")
 
 
 # Operations ----------------------------------------------------------------------------------------------------------

@@ -6,8 +6,11 @@ import { parseArgs } from "node:util";
 export const { values: options } = parseArgs({
   options: { port: { type: "string" }, record: { type: "string" }, fixture: { type: "string" } },
 });
-const { named, members: MEMBERS, with_arguments: WITH_ARGUMENTS } = JSON.parse(readFileSync(options.fixture, "utf8"));
-export const FIXTURE = named;
+const fixture = JSON.parse(readFileSync(options.fixture, "utf8"));
+export const FIXTURE = fixture.named;
+// Methods can have any name, those of an object's own properties too.
+const MEMBERS = new Map(Object.entries(fixture.members));
+const WITH_ARGUMENTS = fixture.with_arguments;
 export const CAPABILITIES = {
   tools: {},
   prompts: {},
@@ -44,7 +47,7 @@ export function write(method, names, args = null) {
 
 /** The execution of a request as a handler is given it. */
 export function recordOf({ method, params = {} }) {
-  const member = MEMBERS[method];
+  const member = MEMBERS.get(method);
   const named = params[member];
   let names = [];
   if (member === "ref") {
@@ -58,5 +61,5 @@ export function recordOf({ method, params = {} }) {
 }
 
 export function answerTo(method) {
-  return ANSWERS[method] ?? {};
+  return Object.hasOwn(ANSWERS, method) ? ANSWERS[method] : {};
 }
