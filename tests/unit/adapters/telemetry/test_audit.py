@@ -183,3 +183,12 @@ def test_a_record_holds_only_what_otlp_can_carry() -> None:
                 return type(value) in (str, int, bool)
 
     assert plain(record(decided(missing_scopes=("weather:write",)), TRACE_ID))
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"detail": "why\n"}, {"principal": None}, {"targets": ()}, {"method": "é" * 400}]
+)
+@pytest.mark.parametrize("trace_id", ["", "0af7651916cd43dd8448eb211c80319c"])
+def test_the_line_is_the_record_however_it_was_put_together(changes: dict[str, Any], trace_id: str) -> None:
+    one = decided(**changes)
+    assert json.loads(line(one, trace_id)) == json.loads(json.dumps(record(one, trace_id)))
