@@ -27,6 +27,8 @@ class Caller:
     decision_header: str
     subject_hash: str
     """A short stable stand-in for (issuer, subject) in metadata and logs of the proxy."""
+    size_bytes: int
+    """What it takes in memory, roughly."""
 
     @classmethod
     def of(cls, token: VerifiedToken, resource: Resource) -> "Caller":
@@ -40,12 +42,29 @@ class Caller:
             header_names=frozenset((*(name for name, _ in headers), decision_header)),
             decision_header=decision_header,
             subject_hash=_subject_hash(token.principal),
+            size_bytes=_size_bytes(headers, token.principal),
         )
 
     @property
     def principal(self) -> Principal:
         """Whom the token speaks for."""
         return self.token.principal
+
+
+# Bytes of a text or of a place in a set, beside the characters themselves.
+_TEXT_BYTES: Final = 80
+
+
+def _size_bytes(headers: Headers, principal: Principal) -> int:
+    texts = (
+        *(text for header in headers for text in header),
+        *principal.scopes,
+        *principal.roles,
+        *principal.groups,
+        principal.name,
+    )
+    # Identity and header are two texts of the same characters.
+    return sum(_TEXT_BYTES + 2 * len(text) for text in texts)
 
 
 def header_value(text: str) -> str:

@@ -13,11 +13,16 @@ from extauthz.service.memory import Memory
 from extauthz.service.sealed import Sealer
 
 MAX_CALLERS: Final = 20_000
-"""Verified tokens remembered by one process: about 2 KB each."""
+MAX_CALLERS_BYTES: Final = 40 * 1024 * 1024
+"""Verified tokens remembered by one process: some 2 KB each, more with many roles and groups."""
 MAX_DECISIONS: Final = 50_000
-"""Decisions remembered by one process: about 0.5 KB each."""
+MAX_DECISIONS_BYTES: Final = 40 * 1024 * 1024
+"""Decisions remembered by one process: some 0.6 KB each, more with many targets."""
 MAX_BINDINGS: Final = 100_000
-"""Session ids remembered by one process: about 0.2 KB each."""
+MAX_BINDINGS_BYTES: Final = 50 * 1024 * 1024
+"""Session ids remembered by one process: 0.5 KB each."""
+ENTRY_BYTES: Final = 500
+"""What the smallest entry takes, with its key and its place in the map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,11 @@ class Memories:
     @classmethod
     def bounded(cls) -> "Memories":
         """Empty memories of the usual sizes."""
-        return cls(Memory(MAX_CALLERS), Memory(MAX_DECISIONS), Memory(MAX_BINDINGS))
+        return cls(
+            Memory(MAX_CALLERS, MAX_CALLERS_BYTES),
+            Memory(MAX_DECISIONS, MAX_DECISIONS_BYTES),
+            Memory(MAX_BINDINGS, MAX_BINDINGS_BYTES),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,28 +1,42 @@
-"""What one process remembers between checks, bounded in entries, each entry with an end of life."""
+"""What one process remembers between checks, bounded in entries and bytes, each entry with an end of life."""
 
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 Value = TypeVar("Value")
 
 
-class Memory(Generic[Value]):
-    """A map that forgets: entries past their time, and the least recently used beyond `max_entries`.
+class _Entry(NamedTuple, Generic[Value]):
+    until: float
+    size_bytes: int
+    value: Value
 
-    Thread-safe. Nothing in it outlives the process, and nobody outside can write to it, so entries need no signature.
+
+class Memory(Generic[Value]):
+    """A map that forgets: entries past their time, and the least recently used beyond `max_entries` or `max_bytes`.
+
+    Sizes are what callers say an entry takes, key and value together. Thread-safe. Nothing in it outlives the process,
+    and nobody outside can write to it, so entries need no signature.
     """
 
-    __slots__ = ("_entries", "_lock", "_max_entries")
+    __slots__ = ("_bytes", "_entries", "_lock", "_max_bytes", "_max_entries")
 
-    def __init__(self, max_entries: int) -> None:
+    def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
-        self._entries: OrderedDict[Hashable, tuple[float, Value]] = OrderedDict()
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._entries: OrderedDict[Hashable, _Entry[Value]] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def size_bytes(self) -> int:
+        """What the entries take, by their callers' word."""
+        return self._bytes
 
     def get(self, key: Hashable, now: float) -> Value | None:
         """The value, or None when it is absent or `now` (Unix seconds) is not before its end of life."""
@@ -30,34 +44,40 @@ class Memory(Generic[Value]):
             entry = self._entries.get(key)
             if entry is None:
                 return None
-            if now >= entry[0]:
-                del self._entries[key]
+            if now >= entry.until:
+                self._forget(key)
                 return None
             self._entries.move_to_end(key)
-            return entry[1]
+            return entry.value
 
-    def put(self, key: Hashable, value: Value, until: float) -> None:
+    def put(self, key: Hashable, value: Value, until: float, size_bytes: int) -> None:
         """Remember `value` until the moment `until` (Unix seconds)."""
         with self._lock:
-            self._entries[key] = (until, value)
-            self._entries.move_to_end(key)
-            if len(self._entries) > self._max_entries:
-                self._entries.popitem(last=False)
+            self._put(key, _Entry(until, size_bytes, value))
 
-    def put_if_absent(self, key: Hashable, value: Value, until: float, now: float) -> Value:
+    def put_if_absent(self, key: Hashable, value: Value, until: float, now: float, size_bytes: int) -> Value:
         """Remember `value` unless a live entry is there; return what is remembered afterwards."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is not None and now < entry[0]:
+            if entry is not None and now < entry.until:
                 self._entries.move_to_end(key)
-                return entry[1]
-            self._entries[key] = (until, value)
-            self._entries.move_to_end(key)
-            if len(self._entries) > self._max_entries:
-                self._entries.popitem(last=False)
+                return entry.value
+            self._put(key, _Entry(until, size_bytes, value))
             return value
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
             self._entries.clear()
+            self._bytes = 0
+
+    def _put(self, key: Hashable, entry: _Entry[Value]) -> None:
+        if key in self._entries:
+            self._forget(key)
+        self._entries[key] = entry
+        self._bytes += entry.size_bytes
+        while self._entries and (len(self._entries) > self._max_entries or self._bytes > self._max_bytes):
+            self._forget(next(iter(self._entries)))
+
+    def _forget(self, key: Hashable) -> None:
+        self._bytes -= self._entries.pop(key).size_bytes

@@ -42,7 +42,7 @@ from extauthz.service.call import Call
 from extauthz.service.checked import Checked
 from extauthz.service.codec import NotACheckRequest, decode, encode
 from extauthz.service.details import CacheUse
-from extauthz.service.live import Live, Surroundings
+from extauthz.service.live import ENTRY_BYTES, Live, Surroundings
 from extauthz.service.needs import Need, NeedStored, Supplied, Write
 from extauthz.service.session_binding import SessionUse, owns_session
 from extauthz.service.stored_decision import KIND as DECISION_KIND
@@ -128,7 +128,7 @@ class _Check:
             if not isinstance(outcome, _Authenticated):
                 return self._refuse(outcome)
             found, caller = outcome, Caller.of(outcome.token, resource)
-            self.around.memories.callers.put(memory_key, caller, found.until)
+            self.around.memories.callers.put(memory_key, caller, found.until, ENTRY_BYTES + caller.size_bytes)
         self.caller = caller
 
         # 5
@@ -168,7 +168,7 @@ class _Check:
         issuer = issuer_of(unverified, resource)
         if issuer is None:
             return Deny(reason=Reason.TOKEN_ISSUER, detail="`iss` is none of the resource's issuers")
-        key = self._shared_key(unverified, resource)
+        key = self._shared_key(unverified, issuer, resource)
         if key is not None:
             vouched = yield from self._vouched(key, unverified, issuer, resource)
             if vouched is not None:
@@ -185,10 +185,17 @@ class _Check:
             return verified
         return _Authenticated(verified, self._until(verified), key)
 
-    def _shared_key(self, token: UnverifiedToken, resource: Resource) -> str | None:
-        """The store's key for this token and operation; None when nothing is shared about it."""
+    def _shared_key(self, token: UnverifiedToken, issuer: Issuer, resource: Resource) -> str | None:
+        """The store's key for this token and operation; None when nothing is shared about it.
+
+        Nobody asks the store about a token whose key id the issuer is known not to have: such tokens cost nothing to
+        invent, and must not cost a round trip each.
+        """
         operation = self._read()
         if self.around.sealer is None or isinstance(operation, Unreadable):
+            return None
+        keys = self.around.ring.held(issuer, self.moment.now)
+        if keys is not None and not keys.knows(token.key_id):
             return None
         return decision_key(self.live.policy.revision, resource.name, token.digest, operation)
 
@@ -229,7 +236,8 @@ class _Check:
             return remembered, CacheUse.MEMORY
         decision = decide(resource, caller.principal, operation, self._values(operation))
         if decision.memorable:
-            decisions.put(key, decision, self._until(caller.token))
+            size_bytes = ENTRY_BYTES + sum(len(target.name) for target in operation.targets)
+            decisions.put(key, decision, self._until(caller.token), size_bytes)
         return decision, CacheUse.NONE
 
     def _until(self, token: VerifiedToken) -> float:

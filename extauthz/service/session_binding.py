@@ -13,6 +13,7 @@ from extauthz.pdp.operation import Era, Operation
 from extauthz.pdp.policy import Resource
 from extauthz.pdp.principal import Principal
 from extauthz.service.authentication import Moment
+from extauthz.service.live import ENTRY_BYTES
 from extauthz.service.memory import Memory
 from extauthz.service.needs import Need, NeedBinding, Supplied
 from extauthz.service.sealed import Sealer, framed_digest
@@ -49,7 +50,7 @@ def owns_session(
     if known is None:
         if sealer is not None and not (yield from _shared_owner_is(use, sealer, moment)):
             return False
-        known = bindings.put_if_absent(session, owner, moment.now + TTL_S, moment.now)
+        known = bindings.put_if_absent(session, owner, moment.now + TTL_S, moment.now, ENTRY_BYTES)
     return known == owner
 
 

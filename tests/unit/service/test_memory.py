@@ -2,45 +2,71 @@ from extauthz.service.memory import Memory
 
 
 def test_a_value_is_remembered_until_its_time() -> None:
-    memory: Memory[str] = Memory(10)
-    memory.put("k", "v", until=100.0)
+    memory: Memory[str] = Memory(10, 10**6)
+    memory.put("k", "v", until=100.0, size_bytes=1)
     assert memory.get("k", 99.9) == "v"
     assert memory.get("k", 100.0) is None
 
 
 def test_an_expired_value_does_not_come_back_when_the_clock_is_set_back() -> None:
-    memory: Memory[str] = Memory(10)
-    memory.put("k", "v", until=100.0)
+    memory: Memory[str] = Memory(10, 10**6)
+    memory.put("k", "v", until=100.0, size_bytes=1)
     memory.get("k", 101.0)
     assert memory.get("k", 50.0) is None
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    memory: Memory[int] = Memory(2)
-    memory.put("a", 1, until=9.0)
-    memory.put("b", 2, until=9.0)
+    memory: Memory[int] = Memory(2, 10**6)
+    memory.put("a", 1, until=9.0, size_bytes=1)
+    memory.put("b", 2, until=9.0, size_bytes=1)
     memory.get("a", 1.0)
-    memory.put("c", 3, until=9.0)
+    memory.put("c", 3, until=9.0, size_bytes=1)
     assert [memory.get(key, 1.0) for key in "abc"] == [1, None, 3]
     assert len(memory) == 2
 
 
 def test_put_if_absent_keeps_what_is_there_while_it_lives() -> None:
-    memory: Memory[str] = Memory(10)
-    assert memory.put_if_absent("k", "first", until=10.0, now=1.0) == "first"
-    assert memory.put_if_absent("k", "second", until=20.0, now=9.0) == "first"
-    assert memory.put_if_absent("k", "third", until=20.0, now=10.0) == "third"
+    memory: Memory[str] = Memory(10, 10**6)
+    assert memory.put_if_absent("k", "first", until=10.0, now=1.0, size_bytes=1) == "first"
+    assert memory.put_if_absent("k", "second", until=20.0, now=9.0, size_bytes=1) == "first"
+    assert memory.put_if_absent("k", "third", until=20.0, now=10.0, size_bytes=1) == "third"
 
 
 def test_put_if_absent_is_bounded_too() -> None:
-    memory: Memory[int] = Memory(3)
+    memory: Memory[int] = Memory(3, 10**6)
     for number in range(10):
-        memory.put_if_absent(number, number, until=9.0, now=1.0)
+        memory.put_if_absent(number, number, until=9.0, now=1.0, size_bytes=1)
     assert len(memory) == 3
 
 
 def test_clear_forgets_everything() -> None:
-    memory: Memory[int] = Memory(3)
-    memory.put("k", 1, until=9.0)
+    memory: Memory[int] = Memory(3, 10**6)
+    memory.put("k", 1, until=9.0, size_bytes=1)
     memory.clear()
     assert memory.get("k", 1.0) is None
+
+
+def test_bytes_are_bounded_as_well_as_entries() -> None:
+    memory: Memory[str] = Memory(1000, 100)
+    for key in "abcd":
+        memory.put(key, key, until=9.0, size_bytes=40)
+    assert [memory.get(key, 1.0) for key in "abcd"] == [None, None, "c", "d"]
+    assert memory.size_bytes == 80
+
+
+def test_an_entry_larger_than_everything_is_not_kept_and_harms_nobody_twice() -> None:
+    memory: Memory[str] = Memory(1000, 100)
+    memory.put("huge", "x", until=9.0, size_bytes=101)
+    assert (len(memory), memory.size_bytes) == (0, 0)
+
+
+def test_what_is_replaced_forgotten_or_expired_is_counted_no_more() -> None:
+    memory: Memory[str] = Memory(1000, 100)
+    memory.put("k", "old", until=9.0, size_bytes=60)
+    memory.put("k", "new", until=9.0, size_bytes=50)
+    assert memory.size_bytes == 50
+    memory.get("k", 10.0)
+    assert memory.size_bytes == 0
+    memory.put("k", "v", until=9.0, size_bytes=50)
+    memory.clear()
+    assert memory.size_bytes == 0

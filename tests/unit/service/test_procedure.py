@@ -526,6 +526,12 @@ def test_an_entry_moved_to_another_key_is_a_miss() -> None:
     assert ask(check_request(token=mint("")), other).reason == Reason.KEYS_UNAVAILABLE
 
 
+def test_the_store_is_not_asked_about_a_token_of_an_invented_key() -> None:
+    one = fleet()
+    assert ask(CASES[Reason.TOKEN_KEY_UNKNOWN](), one).reason == Reason.TOKEN_KEY_UNKNOWN
+    assert "NeedStored" not in kinds(one.needs)
+
+
 def test_a_denial_is_shared_as_a_denial() -> None:
     """A cached denial must never be read as an allow."""
     one = fleet()
