@@ -29,6 +29,12 @@ def advise(policy: PolicyShape, report: Report) -> None:
         _advise_issuer(("issuers", name), issuer, report, used=name in used)
     if policy.unsafe_allow_http:
         _advise_http(("unsafe_allow_http",), report)
+    if "when_stale" in policy.revocation.model_fields_set:
+        report.advise(
+            ("revocation", "when_stale"),
+            "this version has no revocation lists, so that nothing can be stale",
+            "use introspection where tokens have to be revocable before they expire",
+        )
     for name, resource in policy.resources.items():
         path: Path = ("resources", name)
         _advise_resource(path, resource, report)

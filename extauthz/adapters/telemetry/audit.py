@@ -92,6 +92,7 @@ def line(details: CheckDetails, trace_id: str = "") -> bytes:
         made = (",".join(filter(None, parts)) + "}\n").encode("ascii")
         if len(made) <= MAX_LINE_BYTES:
             return made
+    made = b""
     for step in range(len(TEXT_BOUNDS)):
         made = _encode(record(details, trace_id, step=step)).encode("ascii") + b"\n"
         if len(made) <= MAX_LINE_BYTES:
