@@ -46,7 +46,7 @@ class PolicyReloader:
             self._thread.join()
 
     def ask(self) -> None:
-        """Read the file again now (SIGHUP). Safe in a signal handler; returns at once."""
+        """Read the file again now (SIGHUP); returns at once."""
         self._asked.set()
 
     def reload(self) -> ReloadResult:

@@ -53,7 +53,7 @@ class Serving:
             raise StartFault(str(fault)) from fault
 
     def ask_reload(self) -> None:
-        """Read the policy file again; safe in a signal handler."""
+        """Read the policy file again; returns at once."""
         self._service.reloader.ask()
 
     def drain(self, *, wait_s: float, hurry: threading.Event) -> None:

@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import threading
-from types import FrameType
 from typing import Final
 
 import click
@@ -14,9 +13,12 @@ from extauthz.bootstrap.workers import Workers
 from extauthz.config.fault import PolicyFaults
 from extauthz.config.policy_file import load_policy
 from extauthz.config.settings import Settings, SettingsFaults, Transport, read_settings
+from extauthz.pdp.policy import Policy
 
 DEFAULT_DRAIN_S: Final = 5.0
 """From NOT_SERVING to the end: two and a half rounds of the rendered proxy's health checks."""
+
+_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 _log = logging.getLogger("extauthz")
 
@@ -74,7 +76,7 @@ def serve(
     if settings.workers > 1:
         ctx.exit(Workers(_commands(settings, drain_wait)).run())
     try:
-        _run(Serving(settings, loaded), drain_wait, parent_fd)
+        _run(settings, loaded, drain_wait, parent_fd)
     except StartFault as fault:
         raise click.ClickException(str(fault)) from fault
 
@@ -100,23 +102,32 @@ def _commands(settings: Settings, drain_wait: float) -> list[list[str]]:
     ]
 
 
-def _run(serving: Serving, drain_wait: float, parent_fd: int | None) -> None:
-    """Serve until SIGTERM or SIGINT, or until the parent is gone. Signals count from before anybody can be answered."""
-    told, hurry = threading.Event(), threading.Event()
+def _run(settings: Settings, policy: Policy, drain_wait: float, parent_fd: int | None) -> None:
+    """Serve until SIGTERM or SIGINT, or until the parent is gone. Raises `StartFault`.
 
-    def stop(number: int, _: FrameType | None) -> None:
-        if told.is_set() or number == signal.SIGINT:
-            hurry.set()
-        told.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGHUP, lambda *_: serving.ask_reload())
+    Signals are blocked before the first thread starts and taken up here one by one. A handler would do worse: it runs
+    in the main thread only, which does not wake when the system hands the signal to another one.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    serving = Serving(settings, policy)
     if parent_fd is not None:
         threading.Thread(target=_watch_parent, args=(parent_fd,), name="extauthz-parent", daemon=True).start()
     serving.start()
-    told.wait()
+    while (told := signal.sigwait(_SIGNALS)) == signal.SIGHUP:
+        serving.ask_reload()
+    hurry = threading.Event()
+    if told == signal.SIGINT:
+        hurry.set()
+    threading.Thread(target=_wait_for_second, args=(hurry,), name="extauthz-signals", daemon=True).start()
     serving.drain(wait_s=drain_wait, hurry=hurry)
+
+
+def _wait_for_second(hurry: threading.Event) -> None:
+    """A second signal cuts the waiting short."""
+    signal.sigwait(_SIGNALS - {signal.SIGHUP})
+    hurry.set()
 
 
 def _watch_parent(pipe: int) -> None:
