@@ -140,7 +140,7 @@ class Trust:
 
 def open_client(url: str, tls: ssl.SSLContext) -> "httpx.AsyncClient":
     """A client for requests to the host of `url`; the caller closes it."""
-    import httpx  # noqa: PLC0415
+    import httpx  # noqa: PLC0415 - 0.2 s and 15 MiB: only where something is fetched
 
     return httpx.AsyncClient(
         verify=tls,
@@ -163,7 +163,7 @@ async def exchange(
     form: Mapping[str, str] | None = None,
 ) -> HttpAnswer:
     """GET the target, or POST `form` to it. Raises HttpFault for anything but a whole answer of at most `max_bytes`."""
-    import httpx  # noqa: PLC0415
+    import httpx  # noqa: PLC0415 - 0.2 s and 15 MiB: only where something is fetched
 
     where = target.url.partition("?")[0]
     try:
@@ -197,7 +197,7 @@ async def exchange(
 
 
 def _request(client: "httpx.AsyncClient", target: Target, form: Mapping[str, str] | None) -> "httpx.Request":
-    import httpx  # noqa: PLC0415
+    import httpx  # noqa: PLC0415 - 0.2 s and 15 MiB: only where something is fetched
 
     url = httpx.URL(target.url)
     headers, extensions = {}, {}

@@ -187,8 +187,8 @@ def connect(url: str, *, clock: Callable[[], float], deadline_s: float = DEADLIN
     `ssl_keyfile` in its query. Raises ValueError, without the URL in its message, for a URL of another kind.
     """
     from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415 - see the module's docstring
-    from redis.asyncio.retry import Retry  # noqa: PLC0415
-    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.asyncio.retry import Retry  # noqa: PLC0415 - see the docstring
+    from redis.backoff import NoBackoff  # noqa: PLC0415 - see the docstring
 
     _check(url)
     pool = BlockingConnectionPool.from_url(

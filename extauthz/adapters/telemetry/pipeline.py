@@ -96,8 +96,8 @@ class Telemetry:
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """All metrics in a text format that the client accepts, and its content type."""
         # With the SDK's metrics 100 ms and 7 MB, which a process that nobody scrapes need not spend.
-        from prometheus_client import REGISTRY  # noqa: PLC0415
-        from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
+        from prometheus_client import REGISTRY  # noqa: PLC0415 - as above
+        from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - as above
 
         registry = REGISTRY if self._registry is None else self._registry
         with self._lock:
@@ -114,11 +114,11 @@ class Telemetry:
     def _export(self) -> tuple[Any, Any]:
         """The spans' and the audit records' way out, as far as they have one; and metrics are sent from now on."""
         # What is imported here takes 100 ms and 5 MB, which a process that exports nothing need not spend.
-        from extauthz.adapters.telemetry import exporters  # noqa: PLC0415
-        from extauthz.adapters.telemetry.audit_otlp import emitter  # noqa: PLC0415
-        from extauthz.adapters.telemetry.metrics import meter_provider, sending_reader  # noqa: PLC0415
-        from extauthz.adapters.telemetry.resource import described  # noqa: PLC0415
-        from extauthz.adapters.telemetry.spans import SpanWriter  # noqa: PLC0415
+        from extauthz.adapters.telemetry import exporters  # noqa: PLC0415 - as above
+        from extauthz.adapters.telemetry.audit_otlp import emitter  # noqa: PLC0415 - as above
+        from extauthz.adapters.telemetry.metrics import meter_provider, sending_reader  # noqa: PLC0415 - as above
+        from extauthz.adapters.telemetry.resource import described  # noqa: PLC0415 - as above
+        from extauthz.adapters.telemetry.spans import SpanWriter  # noqa: PLC0415 - as above
 
         plan, resource = self._plan, described()
         spans = emit = None
@@ -137,7 +137,7 @@ class Telemetry:
 
     def _open_scrape(self, registry: "CollectorRegistry") -> None:
         from extauthz.adapters.telemetry.metrics import meter_provider, scraped_reader  # noqa: PLC0415 - as above
-        from extauthz.adapters.telemetry.resource import described  # noqa: PLC0415
+        from extauthz.adapters.telemetry.resource import described  # noqa: PLC0415 - as above
 
         readers = [scraped_reader(self._tally, registry)]
         self._providers.append(meter_provider(self._tally, self._states, readers, described()))
