@@ -87,26 +87,39 @@ class BlockingShell:
 
     def answer(self, data: bytes, call: Call) -> bytes:
         """`CheckRequest` bytes in, `CheckResponse` bytes out."""
-        waits: list[Wait] = []
+        begun = self.begin(data, call)
+        return begun if isinstance(begun, bytes) else begun()
+
+    def begin(self, data: bytes, call: Call) -> bytes | Callable[[], bytes]:
+        """The answer, where nothing has to be waited for; else the rest of the work, which waits for what it lacks."""
         try:
             steps = check(data, call, self._live, self._around)
-            checked = self._finish(steps, call, waits)
-            self._observer.checked(checked.details(call, self._clock_ns(), tuple(waits)))
-            for write in checked.writes:
-                self._write(write)
+            need = next(steps)
+        except StopIteration as finished:
+            return self._conclude(finished.value, call, ())
         except Exception as error:  # noqa: BLE001 - the outermost handler: whatever happened, the answer is a refusal
             return self._failed(error, call)
-        return checked.response
+        return lambda: self._rest(steps, need, call)
 
-    def _finish(self, steps: Steps, call: Call, waits: list[Wait]) -> Checked:
+    def _rest(self, steps: Steps, need: Need, call: Call) -> bytes:
+        waits: list[Wait] = []
         try:
-            need = next(steps)
             while True:
                 answer, now_ns = self._obtain(need, call, waits)
                 need = steps.send(Supplied(answer=answer, now=now_ns / 1e9))
         except StopIteration as finished:
-            checked: Checked = finished.value
-            return checked
+            return self._conclude(finished.value, call, tuple(waits))
+        except Exception as error:  # noqa: BLE001 - as in `begin`
+            return self._failed(error, call)
+
+    def _conclude(self, checked: Checked, call: Call, waits: tuple[Wait, ...]) -> bytes:
+        try:
+            self._observer.checked(checked.details(call, self._clock_ns(), waits))
+            for write in checked.writes:
+                self._write(write)
+        except Exception as error:  # noqa: BLE001 - as in `begin`
+            return self._failed(error, call)
+        return checked.response
 
     def _obtain(self, need: Need, call: Call, waits: list[Wait]) -> tuple[Answer, int]:
         started_ns = self._clock_ns()

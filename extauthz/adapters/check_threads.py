@@ -3,29 +3,20 @@
 A warm check takes microseconds, one that waits for keys or a store takes milliseconds or more. Few threads are best for
 the former (they share one interpreter), many are needed by the latter. So only `threads` threads work at a time, and a
 thread that begins to wait takes one of a bounded number of seats and hands its place to a spare thread meanwhile.
-
-Checks are taken first come, first served, as long as the first in line has not stood there for `PATIENCE_S`. Once it
-has, more comes than can be done, and soon the proxy's deadline (200 ms by default) would pass for every check before
-its turn: all work would be for nobody. So the newest goes first then, and in between the oldest, as many of them in a
-row as nobody waits for any more: those cost next to nothing, and one that somebody does wait for still gets its turn.
 """
 
 import logging
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final, TypeAlias
+
+from extauthz.adapters.line import Line, Turn
 
 DEFAULT_THREADS: Final = 4
 """Working threads: enough for one core, few enough to leave the interpreter to the thread that accepts calls."""
 DEFAULT_SEATS: Final = 64
 """Checks that wait at once. 64 waits of 20 ms are 3,200 cold checks a second; each costs a thread (about 0.1 MB)."""
-PATIENCE_S: Final = 0.1
-"""Seconds in line up to which checks are taken in order: half of Envoy's default deadline."""
-STALE_S: Final = 0.25
-"""Seconds in line after which a check is among the oldest: past Envoy's default deadline."""
 
 # What a token in a queue says.
 _GO: Final = True
@@ -33,8 +24,8 @@ _END: Final = False
 
 _log = logging.getLogger("extauthz.grpc")
 
-_Task: TypeAlias = tuple[float, "_Done", Callable[..., object], tuple[Any, ...]]
-"""When it came, what to tell when it has ended, and what to do."""
+_Task: TypeAlias = tuple["_Done", Callable[..., object], tuple[Any, ...]]
+"""What to tell when it has ended, and what to do."""
 
 
 class _Done:
@@ -61,11 +52,11 @@ class _Done:
             self._callback(self)
 
 
-class _Turn(threading.local):
-    """What a thread took last: an old check out of turn, and whether somebody still waited for it."""
+class _Turns(threading.local):
+    """The turn of each thread."""
 
-    took_old = False
-    wanted = False
+    def __init__(self) -> None:
+        self.turn = Turn()
 
 
 class CheckThreads:
@@ -80,7 +71,7 @@ class CheckThreads:
             raise ValueError("at least one thread must work, and no fewer than no seats can be had")
         self._allowed = threads
         self._seats = seats
-        self._line: deque[_Task] = deque()
+        self._line: Line[_Task] = Line()
         # One token per task in line, and one per parked thread that is to work again.
         self._arrivals: SimpleQueue[bool] = SimpleQueue()
         self._places: SimpleQueue[bool] = SimpleQueue()
@@ -89,7 +80,7 @@ class CheckThreads:
         self._waiting = 0
         self._parked = 0
         self._closed = False
-        self._turn = _Turn()
+        self._turns = _Turns()
 
     @property
     def in_line(self) -> int:
@@ -124,12 +115,12 @@ class CheckThreads:
 
     def somebody_waits(self) -> None:
         """Called by the transport when the caller of the check at hand has not gone away."""
-        self._turn.wanted = True
+        self._turns.turn.wanted = True
 
     def submit(self, do: Callable[..., object], /, *args: object) -> _Done:
         """Put a task in line. Never blocks."""
         done = _Done()
-        self._line.append((time.monotonic(), done, do, args))
+        self._line.add((done, do, args))
         if self._working < self._allowed:
             with self._lock:
                 self._fill_place()
@@ -157,8 +148,9 @@ class CheckThreads:
             threading.Thread(target=self._work, name="extauthz-check", daemon=True).start()
 
     def _work(self) -> None:
+        turn = self._turns.turn
         while self._arrivals.get():
-            _run(self._next())
+            _run(self._line.take(turn))
             if self._working > self._allowed and not self._keep_place():
                 return
 
@@ -173,20 +165,9 @@ class CheckThreads:
             self._parked += 1
         return self._places.get()
 
-    def _next(self) -> _Task:
-        """The task to do now. The caller holds a token, so that there is one."""
-        line, turn = self._line, self._turn
-        stood_s = time.monotonic() - line[0][0]
-        if stood_s < PATIENCE_S:
-            return line.popleft()
-        gave_old_a_turn = turn.took_old and turn.wanted
-        turn.took_old = stood_s > STALE_S and not gave_old_a_turn
-        turn.wanted = False
-        return line.popleft() if turn.took_old else line.pop()
-
 
 def _run(task: _Task) -> None:
-    _, done, do, args = task
+    done, do, args = task
     try:
         do(*args)
     except BaseException as error:  # noqa: BLE001 - grpcio's own code failed: that call gets no answer, the thread goes on

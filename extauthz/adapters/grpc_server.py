@@ -1,20 +1,20 @@
 """The gRPC transport: `/envoy.service.auth.v3.Authorization/Check` on raw bytes, health, TLS and an orderly end.
 
-grpcio's synchronous server with few threads answers about a third more checks per core than its asyncio server; what
-must wait does so in seats of its own (`check_threads`).
+Checks take the fast lane (`check_lane`) where grpcio has what it needs. Otherwise they go through grpcio's synchronous
+server with few threads, which answers about a third more of them per core than its asyncio server. What must wait does
+so in seats of its own (`check_threads`).
 """
 
 import logging
 import os
 import threading
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
 
 import grpc
 
+from extauthz.adapters.check_lane import NO_DEADLINE_S, Begin, CheckLane, NoLane, complain
 from extauthz.adapters.check_threads import CheckThreads
 from extauthz.adapters.grpc_health import CHECK_SERVICE, Health
 from extauthz.adapters.listening import ListenFault, TcpAddress, UnixAddress, claim, parse_listen
@@ -31,10 +31,10 @@ MIN_PING_INTERVAL_MS: Final = 500
 """Proxies may ping idle connections this often; by default gRPC closes such connections (GOAWAY, too many pings)."""
 KEEPALIVE_MS: Final = 60_000
 """A connection whose peer has vanished is noticed after this long; gRPC's default is two hours."""
-NO_DEADLINE_S: Final = 1e9
-"""grpcio states the lack of a deadline as one in the far future, about 3e11 years away: anything above 30 years."""
 CUT_OFF_AFTER_S: Final = 60.0
 """gRPC's own limit for calls under way, should ours not be kept."""
+LANE_END_S: Final = 5.0
+"""What the fast lane may take to notice that the server has stopped and its last call has ended."""
 DEFAULT_SOCKET_MODE: Final = 0o660
 """Permissions of a Unix socket: the service's user and group."""
 
@@ -56,7 +56,7 @@ class GrpcServer:
 
     def __init__(
         self,
-        answer: Callable[[bytes, Call], bytes],
+        begin: Begin,
         *,
         listen: str,
         refusal: bytes,
@@ -64,16 +64,18 @@ class GrpcServer:
         tls: ServerTls | None = None,
         serving: bool = True,
         socket_mode: int = DEFAULT_SOCKET_MODE,
+        fast_lane: bool = True,
     ) -> None:
         """Make a server that is not listening yet.
 
-        `answer` turns `CheckRequest` bytes into `CheckResponse` bytes. It promises not to raise; should it, or should
-        it return nothing (which a proxy reads as "allowed"), `refusal` is sent instead. `serving` is what health
-        checks are told at first. Raises `ListenFault` for an address that is none, `TlsFault` for unusable files.
+        `begin` turns `CheckRequest` bytes into `CheckResponse` bytes, or into what waits for them. Both promise not to
+        raise; should they, or should they return nothing (which a proxy reads as "allowed"), `refusal` is sent instead.
+        `serving` is what health checks are told at first. Raises `ListenFault` for an address that is none, `TlsFault`
+        for unusable files.
         """
         if not refusal:
             raise ValueError("the refusal must not be empty: a proxy reads an empty answer as allowed")
-        self._answer = answer
+        self._begin = begin
         self._refusal = refusal
         self._threads = threads
         self._address = parse_listen(listen)
@@ -91,6 +93,7 @@ class GrpcServer:
             options=_OPTIONS,
             maximum_concurrent_rpcs=MAX_CALLS,
         )
+        self._lane = self._open_lane() if fast_lane else None
 
     @property
     def address(self) -> TcpAddress | UnixAddress:
@@ -112,6 +115,8 @@ class GrpcServer:
                 finally:
                     os.umask(previous)
         self._server.start()
+        if self._lane is not None:
+            self._lane.start()
 
     def drain(self, *, wait_s: float, finish_s: float, hurry: threading.Event | None = None) -> bool:
         """Stop without failing a call: tell health checks, wait until nobody comes any more, finish, stop.
@@ -135,6 +140,8 @@ class GrpcServer:
         if not finished:
             _log.warning("calls were still under way %g s after the end of service; they are cut off", finish_s)
             self._server.stop(None)
+        if self._lane is not None:
+            self._lane.join(LANE_END_S)
         self._threads.close()
         self.health.close()
         return finished
@@ -149,15 +156,28 @@ class GrpcServer:
             raise ListenFault(f"cannot listen on {self._address}: another program may have been faster") from error
         return int(port)
 
+    def _open_lane(self) -> CheckLane | None:
+        try:
+            return CheckLane(
+                self._server,
+                f"/{CHECK_SERVICE}/Check",
+                begin=self._begin,
+                refusal=self._refusal,
+                threads=self._threads,
+                max_calls=MAX_CALLS,
+            )
+        except NoLane as reason:
+            _log.warning("checks go the slower way: %s; grpcio %s is unknown to us", reason, grpc.__version__)
+            return None
+
     def _check(self, request: bytes, context: Any) -> bytes:
         """Answer one check. The outermost handler: whatever happens, the proxy gets an answer, and never an allow."""
         try:
             self._threads.somebody_waits()
-            return self._answer(request, _call(context)) or self._refusal
+            begun = self._begin(request, _call(context))
+            return (begun if isinstance(begun, bytes) else begun()) or self._refusal
         except BaseException as error:  # noqa: BLE001 - fails closed; an exception would be an empty 403 to the client
-            # The message of the exception could hold what the client sent: only its kind and its place are logged.
-            place = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("a check failed with %s; it was refused; please report this\n%s", type(error).__name__, place)
+            complain(error)
             return self._refusal
 
 

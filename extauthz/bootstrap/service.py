@@ -85,7 +85,7 @@ class Service:
             seats=self.threads,
         )
         self.server = GrpcServer(
-            self._shell.answer,
+            self._shell.begin,
             listen=str(settings.listen),
             refusal=encode_internal_error("unknown"),
             threads=self.threads,

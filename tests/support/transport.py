@@ -1,14 +1,14 @@
 """A `GrpcServer` on loopback for one test, and clients of it that share no connections with other tests."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import grpc
 
+from extauthz.adapters.check_lane import Begin
 from extauthz.adapters.check_threads import CheckThreads
 from extauthz.adapters.grpc_server import GrpcServer
-from extauthz.service.call import Call
 
 CHECK_PATH: Final = "/envoy.service.auth.v3.Authorization/Check"
 HEALTH_PATH: Final = "/grpc.health.v1.Health/Check"
@@ -20,14 +20,14 @@ TIMEOUT_S: Final = 20.0
 
 @contextmanager
 def serving(
-    answer: Callable[[bytes, Call], bytes],
+    begin: Begin,
     *,
     listen: str = "127.0.0.1:0",
     threads: CheckThreads | None = None,
     **more: Any,
 ) -> Iterator[GrpcServer]:
     """A started server; stopped at the end unless the test has done so."""
-    server = GrpcServer(answer, listen=listen, refusal=REFUSAL, threads=threads or CheckThreads(), **more)
+    server = GrpcServer(begin, listen=listen, refusal=REFUSAL, threads=threads or CheckThreads(), **more)
     server.start()
     try:
         yield server

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from extauthz.adapters import check_threads
-from extauthz.adapters.check_threads import PATIENCE_S, STALE_S, CheckThreads
+from extauthz.adapters import line
+from extauthz.adapters.check_threads import CheckThreads
+from extauthz.adapters.line import PATIENCE_S, STALE_S
 from tests.support.waiting import eventually
 
 WAIT_S = 20.0
@@ -152,7 +153,7 @@ class TestOrder:
     @pytest.fixture
     def now(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         moment = [1_000.0]
-        monkeypatch.setattr(check_threads, "time", SimpleNamespace(monotonic=lambda: moment[0]))
+        monkeypatch.setattr(line, "time", SimpleNamespace(monotonic=lambda: moment[0]))
         return moment
 
     @pytest.fixture

@@ -13,6 +13,8 @@ from pathlib import Path
 import grpc
 import pytest
 
+from extauthz.adapters import check_lane, grpc_server
+from extauthz.adapters.check_lane import Begun
 from extauthz.adapters.check_threads import CheckThreads
 from extauthz.adapters.grpc_server import MAX_MESSAGE_BYTES, GrpcServer
 from extauthz.adapters.listening import ListenFault
@@ -33,14 +35,25 @@ def code_of(error: pytest.ExceptionInfo[grpc.RpcError]) -> grpc.StatusCode:
     return error.value.code()
 
 
+@pytest.fixture(autouse=True, params=["fast lane", "public way"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test runs with the fast lane, and as with a grpcio that has nothing to make one of."""
+    if request.param == "public way":
+        monkeypatch.setattr(check_lane, "_NEEDED_OF_SERVER", ("of another make",))
+    return str(request.param)
+
+
 class Gate:
-    """An `answer` that says when it was reached and waits until it may go on."""
+    """A check that waits: says when it was reached and goes on when it may."""
 
     def __init__(self) -> None:
         self.reached = threading.Semaphore(0)
         self.open = threading.Event()
 
-    def __call__(self, request: bytes, _: Call) -> bytes:
+    def __call__(self, request: bytes, _: Call) -> Begun:
+        return lambda: self.wait(request)
+
+    def wait(self, request: bytes) -> bytes:
         self.reached.release()
         assert self.open.wait(TIMEOUT_S)
         return request
@@ -73,6 +86,30 @@ class TestAnswers:
     def test_an_empty_answer_which_a_proxy_would_take_for_allowed_becomes_the_refusal(self) -> None:
         with serving(lambda _, __: b"") as server, channel(server.address) as opened:
             assert call(opened) == REFUSAL
+
+    @pytest.mark.parametrize("rest", ["fails", "leaves", "says nothing"])
+    def test_what_had_to_wait_and_then_fails_is_answered_with_the_refusal(self, rest: str) -> None:
+        def wait() -> bytes:
+            if rest == "says nothing":
+                return b""
+            raise SystemExit if rest == "leaves" else ValueError
+
+        with serving(lambda _, __: wait) as server, channel(server.address) as opened:
+            assert call(opened) == REFUSAL
+            assert call(opened) == REFUSAL
+
+    def test_a_call_without_a_message_is_no_check(self) -> None:
+        asked: list[bytes] = []
+
+        def answer(request: bytes, _: Call) -> bytes:
+            asked.append(request)
+            return b"x"
+
+        with serving(answer) as server, channel(server.address) as opened:
+            with pytest.raises(grpc.RpcError):
+                opened.stream_unary(CHECK_PATH)(iter(()), timeout=TIMEOUT_S, wait_for_ready=True)
+            assert asked == []
+            assert call(opened, b"") == b"x"
 
     def test_a_server_without_a_refusal_cannot_be_made(self) -> None:
         with pytest.raises(ValueError, match="must not be empty"):
@@ -130,16 +167,53 @@ class TestCalls:
 
 
 class TestWaiting:
+    def test_a_check_that_nobody_waits_for_any_more_is_not_decided(self, way: str) -> None:
+        """One thread, so that the second check stands in line while the first is being decided."""
+        reached, go_on, decided = threading.Event(), threading.Event(), []
+
+        def answer(request: bytes, _: Call) -> bytes:
+            decided.append(request)
+            reached.set()
+            assert go_on.wait(TIMEOUT_S)
+            return b"x"
+
+        with serving(answer, threads=CheckThreads(threads=1, seats=0)) as server, channel(server.address) as opened:
+            stub = opened.unary_unary(CHECK_PATH)
+            first = stub.future(b"first", timeout=TIMEOUT_S)
+            assert reached.wait(TIMEOUT_S)
+            late = stub.future(b"late", timeout=0.05)
+            assert late.exception(TIMEOUT_S).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            go_on.set()
+            assert first.result(TIMEOUT_S) == b"x"
+            assert call(opened, b"next") == b"x"
+        assert decided == [b"first", b"next"]
+
+    def test_calls_beyond_the_limit_are_refused_and_not_held(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(grpc_server, "MAX_CALLS", 2)
+        gate = Gate()
+        with serving(gate) as server, channel(server.address) as opened:
+            stub = opened.unary_unary(CHECK_PATH)
+            held = [stub.future(b"held", timeout=TIMEOUT_S) for _ in range(2)]
+            for _ in held:
+                assert gate.reached.acquire(timeout=TIMEOUT_S)
+            with pytest.raises(grpc.RpcError) as error:
+                call(opened)
+            assert code_of(error) is grpc.StatusCode.RESOURCE_EXHAUSTED
+            gate.open.set()
+            assert [one.result(TIMEOUT_S) for one in held] == [b"held"] * 2
+            assert call(opened, b"again") == b"again"
+
     def test_checks_that_wait_in_all_seats_do_not_keep_warm_ones_from_being_answered(self) -> None:
         threads, gate, seats = CheckThreads(threads=2, seats=5), Gate(), []
 
-        def answer(request: bytes, made: Call) -> bytes:
-            if request != b"cold":
-                return b"warm"
+        def answer(request: bytes, _: Call) -> Begun:
+            return in_a_seat if request == b"cold" else b"warm"
+
+        def in_a_seat() -> bytes:
             if not threads.take_seat():
                 return b"no seat"
             try:
-                return gate(request, made)
+                return gate.wait(b"cold")
             finally:
                 threads.leave_seat()
 
@@ -210,6 +284,12 @@ class TestHealth:
             watches[0].cancel()
             eventually(lambda: len(server.health._watchers) == 1, "the watcher that left is forgotten")
             assert next(stub(b"", timeout=TIMEOUT_S)) == SERVING
+
+
+def test_a_grpcio_of_another_make_costs_speed_and_is_told(way: str, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(echo) as server, channel(server.address) as opened:
+        assert call(opened, b"x") == b"answer to x"
+    assert ("checks go the slower way: grpcio has no of another make" in caplog.text) is (way == "public way")
 
 
 class TestAddresses:
