@@ -62,5 +62,12 @@ class Breaker:
             self._failed_at = now
             self._failures += 1
         if self._probe_at is not None or self._failures >= TRIP_AT:
-            self._probe_at = now + self._open_s
-            self._probing = False
+            self._open(now)
+
+    def trip(self) -> None:
+        """Open now, whatever was counted: it is known by other means that the neighbour is down."""
+        self._open(self._clock())
+
+    def _open(self, now: float) -> None:
+        self._probe_at = now + self._open_s
+        self._probing = False

@@ -2,48 +2,46 @@
 
 Every operation is answered within `deadline_s` or counts as a miss. What keeps a bad day of Redis away from callers:
 
-* An operation that is not done in time is left to itself, not cancelled: a connection may take longer to open than an
-  operation may last, and a reply that nobody waits for must not meet the next caller. The client's own timeouts end it.
-* After a few failures a breaker opens, and operations fail at once. A background probe, not a caller, finds out when
-  Redis answers in time again.
+* After one failure operations fail at once until a probe, sent at once and not by a caller, was answered in time: a
+  check may need two operations, and loses one deadline to Redis, not two. When it was not answered, or after a few
+  failures, a breaker opens, and the probe goes on until Redis answers in time again. In a cluster each server has its
+  own, so that one that is down costs its own keys only.
 * Nothing is retried.
-* An error that Redis answers (out of memory, wrong type, not permitted) is no failure of the connection.
+* An error that Redis answers (out of memory, wrong type, not permitted) is no failure of the connection. That of a
+  replica which has been taken for the master is one, and the master is looked for.
 
-Commands: GETRANGE, SET with NX and PX, EVAL, PING, and AUTH, SELECT, HELLO by the client; all in Redis 6.0. `redis` is
-imported when a store is made, since importing it takes 0.3 s and 20 MiB that a service without Redis does not pay.
+Commands: GETRANGE, SET with NX and PX, EVAL with GET and DEL in the script; all in Redis 6.0. Every command is about
+one key, so that in a cluster entries need no common hash tag and spread over all servers.
 """
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from collections.abc import Callable
+from typing import Any, Final
 
 from extauthz.adapters.breaker import Breaker
+from extauthz.adapters.redis_clients import (
+    Command,
+    RedisBusy,
+    RedisClient,
+    RedisRefusal,
+    RedisUnreachable,
+    redis_client,
+)
+from extauthz.adapters.redis_url import Address
 from extauthz.service.ports import StoreUnavailable
 from extauthz.service.sealed import MAX_SEALED_BYTES
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 KEY_PREFIX: Final = "extauthz:1:"
 """The version stands for the form of the keys; that of the values is in each value."""
 DEADLINE_S: Final = 0.02
 """What a check may lose to Redis."""
-CONNECT_TIMEOUT_S: Final = 1.0
-"""TCP, TLS and AUTH to another zone take longer than an operation may; nobody waits for them."""
-MAX_CONNECTIONS: Final = 16
-"""At 0.2 ms per operation enough for 80,000 operations per second, far more than one process decides."""
-MAX_UNDER_WAY: Final = 512
-"""Operations begun and not ended, whether or not a caller still waits."""
+PROBE_TIMEOUT_S: Final = 1.0
+"""For the first command of a probe, which may have to connect."""
+FEW: Final = 64
+"""Servers. When there are more, those with which nothing is wrong are forgotten, and counted anew when met again."""
 OPEN_S: Final = 0.25
-"""How often a Redis that is down is tried, in the background: one PING."""
-MAX_FAULT_CHARS: Final = 200
-"""Of an error that Redis or the client wrote."""
-
-# Options that may stand in the URL's query; others would undo the limits above.
-URL_OPTIONS: Final = frozenset({"db", "protocol", "password", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+"""How often a Redis that is down is tried, in the background: one command."""
 
 _DELETE_IF_EQUAL: Final = (
     "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end"
@@ -51,17 +49,16 @@ _DELETE_IF_EQUAL: Final = (
 
 
 class RedisStore:
-    """`service.ports.Store` over a `redis.asyncio` client whose own retries are off. One event loop.
+    """`service.ports.Store` over a `RedisClient`. One event loop.
 
-    `clock` gives monotonic seconds, for the breaker.
+    `clock` gives monotonic seconds, for the breakers.
     """
 
-    def __init__(self, client: "Redis", *, clock: Callable[[], float], deadline_s: float = DEADLINE_S) -> None:
+    def __init__(self, client: RedisClient, *, clock: Callable[[], float], deadline_s: float = DEADLINE_S) -> None:
         self._client = client
+        self._clock = clock
         self._deadline_s = deadline_s
-        self._breaker = Breaker(open_s=OPEN_S, burst_s=deadline_s, clock=clock)
-        self._under_way: set[asyncio.Task[Any]] = set()
-        self._probe: asyncio.Task[None] | None = None
+        self._ways: dict[Address | None, _Way] = {}
         self._last_fault = ""
 
     @property
@@ -71,162 +68,135 @@ class RedisStore:
 
     @property
     def available(self) -> bool:
-        """Whether Redis is believed to answer."""
-        return not self._breaker.is_open
+        """Whether Redis, in a cluster every server that has keys of ours, is believed to answer."""
+        return all(way.probe is None for way in self._ways.values())
 
     async def get(self, key: str) -> bytes | None:
         """The entry, or None; also None for what is no string, or larger than anything of ours."""
         # GETRANGE bounds what Redis sends, whatever stands there. It gives an empty string for an absent key.
+        key = KEY_PREFIX + key
         try:
-            entry = await self._run(lambda: self._client.getrange(KEY_PREFIX + key, 0, MAX_SEALED_BYTES))
+            (entry,) = await self._run(key, ("GETRANGE", key, 0, MAX_SEALED_BYTES))
         except StoreUnavailable as fault:
-            if str(fault.__cause__).startswith("WRONGTYPE"):
+            if _is_wrong_type(fault.__cause__):
                 return None
             raise
         return entry if isinstance(entry, bytes) and 0 < len(entry) <= MAX_SEALED_BYTES else None
 
     async def put(self, key: str, value: bytes, ttl_s: float) -> None:
         """Write the entry for `ttl_s` seconds; nothing when that is not a time to come, or the value is empty."""
+        key = KEY_PREFIX + key
         if value and 0 < ttl_s < math.inf:
-            await self._run(lambda: self._client.set(KEY_PREFIX + key, value, px=_ms(ttl_s)))
+            await self._run(key, ("SET", key, value, "PX", _ms(ttl_s)))
 
     async def put_if_absent(self, key: str, value: bytes, ttl_s: float) -> bytes:
         """Write the entry unless one is there; return what stands there afterwards."""
+        key = KEY_PREFIX + key
         if not value or not 0 < ttl_s < math.inf:
             return value
-
-        async def both() -> list[Any]:
-            # One round trip. `SET … NX GET` would do, but only from Redis 7.0.
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.set(KEY_PREFIX + key, value, px=_ms(ttl_s), nx=True)
-            pipeline.getrange(KEY_PREFIX + key, 0, MAX_SEALED_BYTES)
-            return await pipeline.execute()
-
-        _, standing = await self._run(both)
+        # One round trip. `SET … NX GET` would do, but only from Redis 7.0.
+        _, standing = await self._run(
+            key, ("SET", key, value, "PX", _ms(ttl_s), "NX"), ("GETRANGE", key, 0, MAX_SEALED_BYTES)
+        )
         if not isinstance(standing, bytes) or not 0 < len(standing) <= MAX_SEALED_BYTES:
             raise StoreUnavailable("another entry ended in this moment, or is none of ours")
         return standing
 
     async def delete_if_equal(self, key: str, value: bytes) -> None:
         """Remove the entry if it still is `value`."""
-        await self._run(lambda: self._client.eval(_DELETE_IF_EQUAL, 1, KEY_PREFIX + key, value))
+        key = KEY_PREFIX + key
+        await self._run(key, ("EVAL", _DELETE_IF_EQUAL, 1, key, value))
 
     async def close(self) -> None:
         """Give up what is under way and close the connections."""
-        tasks = [*self._under_way, *([] if self._probe is None else [self._probe])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.aclose()
+        probes = [way.probe for way in self._ways.values() if way.probe is not None]
+        for probe in probes:
+            probe.cancel()
+        await asyncio.gather(*probes, return_exceptions=True)
+        await self._client.close()
 
-    async def _run(self, operation: Callable[[], Awaitable[Any]]) -> Any:
-        from redis.exceptions import ResponseError  # noqa: PLC0415 - see the module's docstring
-
-        if self._breaker.is_open:
+    async def _run(self, key: str, *commands: Command) -> list[Any]:
+        place = self._client.place(key)
+        way = self._ways.get(place) or self._new_way(place)
+        if way.probe is not None:
             raise StoreUnavailable("Redis did not answer in time lately, and is being probed")
-        if len(self._under_way) >= MAX_UNDER_WAY:
-            raise StoreUnavailable(f"{MAX_UNDER_WAY} operations are waiting for Redis")
-        task = asyncio.ensure_future(_awaited(operation))
-        self._under_way.add(task)
-        task.add_done_callback(self._ended)
-        await asyncio.wait({task}, timeout=self._deadline_s)
-        if not task.done():
-            raise self._failed(f"Redis did not answer within {self._deadline_s * 1000:g} ms")
-        error = task.exception()
-        if error is None:
-            self._breaker.succeeded()
-            return task.result()
-        fault = f"Redis: {type(error).__name__}: {error}"[:MAX_FAULT_CHARS]
-        if isinstance(error, ResponseError):
-            self._breaker.succeeded()
-            self._last_fault = fault
-            raise StoreUnavailable(fault) from error
-        raise self._failed(fault) from error
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._under_way.discard(task)
-        if not task.cancelled():
-            task.exception()  # marks it as seen: its caller may have left
-
-    def _failed(self, fault: str) -> StoreUnavailable:
-        self._last_fault = fault
-        self._breaker.failed()
-        if self._breaker.is_open and self._probe is None:
-            self._probe = asyncio.ensure_future(self._until_it_answers())
-        return StoreUnavailable(fault)
-
-    async def _until_it_answers(self) -> None:
-        while self._breaker.is_open:
-            await asyncio.sleep(OPEN_S)
-            if not self._breaker.allows():
-                continue
-            # The first call may have to connect; what counts is whether the second, an ordinary one, is in time.
-            if await self._answers(CONNECT_TIMEOUT_S) and await self._answers(self._deadline_s):
-                self._breaker.succeeded()
-            else:
-                self._breaker.failed()
-        self._probe = None
-
-    async def _answers(self, deadline_s: float) -> bool:
-        from redis.exceptions import RedisError, ResponseError  # noqa: PLC0415 - see the module's docstring
-
         try:
-            async with asyncio.timeout(deadline_s):
-                await self._client.ping()
-        except ResponseError:
-            return True
-        except (RedisError, OSError, TimeoutError):
+            replies = await self._client.send(key, *commands)
+        except RedisBusy as fault:
+            raise StoreUnavailable(str(fault)) from fault
+        except RedisRefusal as fault:
+            way.breaker.succeeded()
+            self._last_fault = str(fault)
+            raise StoreUnavailable(str(fault)) from fault
+        except RedisUnreachable as fault:
+            self._last_fault = str(fault)
+            self._failed(place, way, key)
+            raise StoreUnavailable(str(fault)) from fault
+        way.breaker.succeeded()
+        return replies
+
+    def _new_way(self, place: Address | None) -> "_Way":
+        # Servers come and go; of those that have gone, only the ones still being probed are of interest.
+        self._ways = {each: way for each, way in self._ways.items() if way.probe is not None or len(self._ways) < FEW}
+        way = self._ways[place] = _Way(Breaker(open_s=OPEN_S, burst_s=self._deadline_s, clock=self._clock))
+        return way
+
+    def _failed(self, place: Address | None, way: "_Way", key: str) -> None:
+        way.breaker.failed()
+        if way.probe is None:
+            way.probe = asyncio.ensure_future(self._until_it_answers(place, way, key))
+
+    async def _until_it_answers(self, place: Address | None, way: "_Way", key: str) -> None:
+        """Probe with the key that failed, so that whatever its operations need is needed by the probe as well."""
+        try:
+            if not way.breaker.is_open and not await self._answers(key, self._deadline_s):
+                way.breaker.trip()
+            while way.breaker.is_open and self._client.place(key) == place:
+                await asyncio.sleep(OPEN_S)
+                if not way.breaker.allows():
+                    continue
+                # The first may have to connect; what counts is whether the second, an ordinary one, is in time.
+                if await self._answers(key, PROBE_TIMEOUT_S) and await self._answers(key, self._deadline_s):
+                    way.breaker.succeeded()
+                else:
+                    way.breaker.failed()
+        finally:
+            # Whatever ended it: the next failure starts another.
+            way.probe = None
+            if self._client.place(key) != place:
+                # Another server has the key now, and fares by itself.
+                self._ways.pop(place, None)
+
+    async def _answers(self, key: str, within_s: float) -> bool:
+        try:
+            await self._client.send(key, ("GETRANGE", key, 0, 0), within_s=within_s)
+        except RedisUnreachable:
             return False
+        except RedisRefusal:
+            return True
         return True
 
 
+class _Way:
+    """How operations fare that go to one server."""
+
+    __slots__ = ("breaker", "probe")
+
+    def __init__(self, breaker: Breaker) -> None:
+        self.breaker = breaker
+        self.probe: asyncio.Task[None] | None = None
+
+
 def connect(url: str, *, clock: Callable[[], float], deadline_s: float = DEADLINE_S) -> RedisStore:
-    """A store for `redis://`, `rediss://` (verified TLS) or `unix://`; it connects on first use.
+    """A store for any Redis URL (`redis_url`); it connects on first use.
 
-    User, password and database are given in the URL, CA and client certificate by `ssl_ca_certs`, `ssl_certfile` and
-    `ssl_keyfile` in its query. Raises ValueError, without the URL in its message, for a URL of another kind.
+    Raises ValueError, without the URL in its message, for one that cannot be used.
     """
-    from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415 - see the module's docstring
-    from redis.asyncio.retry import Retry  # noqa: PLC0415 - see the docstring
-    from redis.backoff import NoBackoff  # noqa: PLC0415 - see the docstring
-
-    _check(url)
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=MAX_CONNECTIONS,
-        timeout=deadline_s,
-        socket_timeout=deadline_s,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-        driver_info=None,  # else CLIENT SETINFO, a command of Redis 7.2
-        protocol=2,  # no HELLO when connecting; the URL may say 3
-    )
-    return RedisStore(Redis.from_pool(pool), clock=clock, deadline_s=deadline_s)
+    return RedisStore(redis_client(url, clock=clock, deadline_s=deadline_s), clock=clock, deadline_s=deadline_s)
 
 
-def _check(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        database = options.get("db") or parts.path.strip("/")
-        _ = parts.port, int(options.get("protocol", "2")), parts.scheme == "unix" or int(database or "0")
-    except ValueError:
-        # The original message may quote what stands before the host: the password.
-        raise ValueError(
-            "the Redis URL cannot be read: write redis://user:password@host:6379/0, with %-escapes in user and password"
-        ) from None
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("the Redis URL must begin with redis://, rediss:// or unix://")
-    if unknown := sorted(options.keys() - URL_OPTIONS):
-        raise ValueError(f"the Redis URL has options {unknown}: only {sorted(URL_OPTIONS)} can be set")
-    for option in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
-        if option in options and not Path(options[option]).is_file():
-            raise ValueError(f"the Redis URL names a file in {option} that is not there: check its path and mount")
-
-
-async def _awaited(operation: Callable[[], Awaitable[Any]]) -> Any:
-    return await operation()
+def _is_wrong_type(fault: BaseException | None) -> bool:
+    return isinstance(fault, RedisRefusal) and str(fault.__cause__).startswith("WRONGTYPE")
 
 
 def _ms(ttl_s: float) -> int:
