@@ -59,13 +59,23 @@ def _ask(name: str, body: str, method: str, evidence: Evidence = Evidence.RESULT
 
 
 class Runner:
-    """Sends attempts, at most `rate` a second."""
+    """Sends attempts, at most `rate` a second. `now` and `wait` are a clock in seconds and what waits for it."""
 
-    def __init__(self, connector: Connector, values: Values, rate: float) -> None:
+    def __init__(
+        self,
+        connector: Connector,
+        values: Values,
+        rate: float,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._connector = connector
         self._values = values
         self._interval_s = 1 / rate
-        self._next = time.monotonic()
+        self._now = now
+        self._wait = wait
+        self._next = now()
 
     def probe(self) -> Served:
         """Which eras are served. Raises NothingServedError, UnreachableError."""
@@ -115,9 +125,9 @@ class Runner:
 
     def _send(self, attempt: Attempt, session: str) -> tuple[Verdict, str, Answer]:
         request = compose(attempt, self._connector.target, self._values, session)
-        now = time.monotonic()
+        now = self._now()
         if now < self._next:
-            time.sleep(self._next - now)
+            self._wait(self._next - now)
         self._next = max(now, self._next) + self._interval_s
         answer = self._connector.exchange(request, whole=attempt.case.evidence is Evidence.RESULT)
         verdict, seen = judge(attempt.case, answer)

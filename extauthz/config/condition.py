@@ -72,6 +72,11 @@ class CelCondition:
     _request_fields: tuple[str, ...] = field(repr=False, compare=False)
     _loops: int = field(repr=False, compare=False)
 
+    @property
+    def reads_arguments(self) -> bool:
+        """Whether any argument can influence the result."""
+        return self.arguments_read is None or bool(self.arguments_read)
+
     def evaluate(self, principal: Principal, operation: Operation, request: Mapping[str, Any]) -> Truth:
         """TRUE or FALSE as the expression says; UNKNOWN for an error, a missing value, or arguments out of bounds."""
         arguments = self._arguments(operation.arguments)

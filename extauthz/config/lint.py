@@ -11,9 +11,11 @@ from extauthz.config.fault import Path, Report, quoted
 from extauthz.config.policy_schema import IssuerShape, PolicyShape, ResourceShape
 from extauthz.config.reach import KNOWN_METHODS, TARGET_KEYS, applicable, is_everything, matched_methods
 from extauthz.config.rule_check import RuleDraft
+from extauthz.pdp.mcp.header_only import SETTLED_METHODS, settled_methods
 from extauthz.pdp.mcp.methods import METHODS
 from extauthz.pdp.metadata import REFRESH_SCOPE
 from extauthz.pdp.operation import TargetKind
+from extauthz.pdp.policy import Rule
 
 # Signs of regular expressions and shell patterns; tool and prompt names have none of them (MCP 2026-07-28, tools).
 _OTHER_PATTERN_SIGNS: Final = frozenset("?[](){}|^$+\\")
@@ -29,12 +31,6 @@ def advise(policy: PolicyShape, report: Report) -> None:
         _advise_issuer(("issuers", name), issuer, report, used=name in used)
     if policy.unsafe_allow_http:
         _advise_http(("unsafe_allow_http",), report)
-    if "when_stale" in policy.revocation.model_fields_set:
-        report.advise(
-            ("revocation", "when_stale"),
-            "this version has no revocation lists, so that nothing can be stale",
-            "use introspection where tokens have to be revocable before they expire",
-        )
     for name, resource in policy.resources.items():
         path: Path = ("resources", name)
         _advise_resource(path, resource, report)
@@ -109,6 +105,17 @@ def advise_rules(
             _advise_baseline(rule, baseline, amount, report)
             _advise_denied_names(rule, sound, report)
     _advise_shadowed(list(zip(sound, held, strict=True)), report)
+
+
+def advise_header_only(path: Path, drafts: Sequence[RuleDraft], rules: Sequence[Rule], report: Report) -> None:
+    """What `header_only` relies on, and which rules keep methods from it. Drafts and rules are of the same order."""
+    message = "calls are permitted by their headers alone: the MCP server must refuse those whose body says otherwise"
+    mend = "leave it off unless that was tested (docs/explanation/header-only.md)"
+    report.advise((*path, "header_only"), message, mend, on_key=True)
+    for draft, rule in zip(drafts, rules, strict=True):
+        if lost := SETTLED_METHODS - settled_methods([rule]):
+            message = f"the condition reads arguments, so {', '.join(sorted(lost))} needs the body despite header_only"
+            report.advise((*draft.path, "when"), message, "judge arguments in the server, or let these have bodies")
 
 
 def _advise_names(rule: RuleDraft, report: Report) -> None:

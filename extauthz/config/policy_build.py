@@ -13,7 +13,7 @@ from extauthz.config.addresses import origin_complaint, resource_uri_complaint, 
 from extauthz.config.condition import CelCondition, compile_condition
 from extauthz.config.fault import Complaint, Report, quoted, suggestion
 from extauthz.config.fault import Path as ValuePath
-from extauthz.config.lint import advise, advise_rules
+from extauthz.config.lint import advise, advise_header_only, advise_rules
 from extauthz.config.policy_schema import IntrospectionShape, IssuerShape, PolicyShape, ResourceShape, RuleShape
 from extauthz.config.reach import Reach
 from extauthz.config.revision import revision_of
@@ -21,6 +21,7 @@ from extauthz.config.rule_check import RuleDraft, check_rules, targets_of
 from extauthz.config.scope_closure import closures, cycles
 from extauthz.config.secret import secret_from_environment, secret_from_file
 from extauthz.config.yaml_source import Document
+from extauthz.pdp.mcp.header_only import settled_methods
 from extauthz.pdp.policy import (
     CacheTerms,
     ChallengeScopes,
@@ -32,6 +33,7 @@ from extauthz.pdp.policy import (
     Resource,
     Rule,
     Scope,
+    SharedDecisions,
     UpstreamHeaders,
     WhenStale,
 )
@@ -98,7 +100,12 @@ class _Builder:
         if cache.jwks_max_stale < cache.jwks_ttl:
             message = "jwks_max_stale is shorter than jwks_ttl: keys would be dropped before they are refreshed"
             self._report.fault(path, message, "make it longer")
-        return CacheTerms(max_ttl_s=cache.max_ttl, jwks_ttl_s=cache.jwks_ttl, jwks_max_stale_s=cache.jwks_max_stale)
+        return CacheTerms(
+            max_ttl_s=cache.max_ttl,
+            jwks_ttl_s=cache.jwks_ttl,
+            jwks_max_stale_s=cache.jwks_max_stale,
+            shared=SharedDecisions(cache.shared),
+        )
 
     def _complain(self, path: ValuePath, complaint: Complaint | None) -> None:
         if complaint is not None:
@@ -164,6 +171,8 @@ class _Builder:
         check_rules(drafts, self._report)
         if self._with_advice:
             advise_rules(drafts, shape.baseline, closure, self._report)
+            if shape.header_only:
+                advise_header_only(path, drafts, rules, self._report)
         return Resource(
             name=name,
             uri=shape.uri,
@@ -186,6 +195,7 @@ class _Builder:
             origins=frozenset(shape.origins),
             session_binding=shape.session_binding,
             responses=shape.responses == "allow",
+            header_only=settled_methods(rules) if shape.header_only else frozenset(),
             line=self._line(path),
         )
 

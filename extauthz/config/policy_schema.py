@@ -204,6 +204,11 @@ class ResourceShape(Shape):
         default="deny",
         description="may clients POST JSON-RPC responses (sampling, elicitation, roots) with the baseline",
     )
+    header_only: bool = Field(
+        default=False,
+        description="decide on the headers of 2026-07-28 where the proxy hands no body over; the server must refuse "
+        "requests whose headers and body differ",
+    )
     unsafe_allow_http: bool = Field(default=False, description=_UNSAFE_HTTP)
 
 
@@ -218,6 +223,11 @@ class CacheShape(Shape):
     )
     jwks_max_stale: Annotated[int, *duration(_MIN_JWKS_TTL_S, 7 * _DAY_S)] = Field(
         default=_DAY_S, description="a key set that cannot be refreshed"
+    )
+    shared: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="whether decisions are shared through Redis; auto: those on tokens of issuers with introspection, "
+        "where it pays",
     )
 
 

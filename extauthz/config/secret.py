@@ -1,5 +1,6 @@
 """Secrets on their way from files and environment to where they are used: readable only on purpose."""
 
+import re
 from collections.abc import Mapping
 from hmac import compare_digest
 from pathlib import Path
@@ -9,6 +10,9 @@ from extauthz.config.fault import Complaint, quoted
 
 # Bytes. A client secret or an HMAC secret has some tens; a larger file is not one.
 MAX_SECRET_BYTES: Final = 4_096
+# Bytes: the length of HMAC-SHA-256's output, below which the secret is the weakest part (RFC 2104 §3), and more than
+# anybody guesses.
+MIN_SECRET_BYTES: Final = 32
 
 
 class Secret:
@@ -64,3 +68,37 @@ def secret_from_environment(name: str, env: Mapping[str, str]) -> Secret | Compl
     if not value.strip():
         return Complaint(f"the environment variable {quoted(name)} is not set", "set it, or use a file")
     return Secret(value)
+
+
+def secrets_setting(
+    name: str, env: Mapping[str, str], *, at_most: int
+) -> tuple[tuple[Secret, ...], tuple[tuple[str, Complaint], ...]]:
+    """The secrets of a setting that is a variable, or a file named by the variable with `_FILE` behind its name.
+
+    Several are separated by commas or line ends. Beside them comes what is wrong, each with the variable's name.
+    """
+    text, file = env.get(name, "").strip(), env.get(f"{name}_FILE", "").strip()
+    setting = name
+    if text and file:
+        return (), ((name, Complaint(f"set together with {name}_FILE", "set one of the two")),)
+    if file:
+        setting = f"{name}_FILE"
+        found = secret_from_file(Path(file))
+        if isinstance(found, Complaint):
+            return (), ((setting, found),)
+        text = found.reveal()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return (), ((setting, Complaint("not UTF-8 text", "write the secret as hex or base64")),)
+    parts = [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
+    complaints = []
+    if len(parts) > at_most:
+        message = f"{len(parts)} secrets, separated by commas or line ends"
+        mend = "keep two: the new one first, then the one that it replaces" if at_most == 2 else f"keep {at_most}"
+        complaints.append((setting, Complaint(message, mend)))
+    short = [len(part.encode()) for part in parts if len(part.encode()) < MIN_SECRET_BYTES]
+    if short:
+        message = f"a secret of {short[0]} bytes, where {MIN_SECRET_BYTES} are needed"
+        complaints.append((setting, Complaint(message, "use a longer one, as from `openssl rand -hex 32`")))
+    return tuple(map(Secret, parts)), tuple(complaints)

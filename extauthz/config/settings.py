@@ -23,17 +23,20 @@ from extauthz.config.endpoint import (
     worker_endpoint,
 )
 from extauthz.config.fault import Complaint, quoted
-from extauthz.config.secret import Secret, secret_from_file
+from extauthz.config.secret import MIN_SECRET_BYTES, Secret, secrets_setting
 
 DEFAULT_POLICY: Final = "extauthz.yaml"
 DEFAULT_LISTEN: Final = "127.0.0.1:9001"
 DEFAULT_ADMIN_HOST: Final = "127.0.0.1"
 DEFAULT_ADMIN_PORT: Final = 9002
 
-# Bytes: the block of HMAC-SHA-256's output, below which the secret is the weakest part (RFC 2104 §3).
-MIN_CACHE_SECRET_BYTES: Final = 32
 # One to sign, one still accepted: what a rotation needs.
 MAX_CACHE_SECRETS: Final = 2
+# One in use, one still accepted: what a rotation needs.
+MAX_ADMIN_TOKENS: Final = 2
+MAX_WEBHOOK_SECRETS: Final = 2
+# One for each application at which users sign up, and room for rotations.
+MAX_SSO_SECRETS: Final = 16
 # Processes. One machine with more cores runs several instances.
 MAX_WORKERS: Final = 256
 # Schemes that say where the shared store is and how to talk to it.
@@ -57,6 +60,12 @@ KNOWN_VARIABLES: Final = (
     "EXTAUTHZ_REDIS_URL",
     "EXTAUTHZ_CACHE_SECRET",
     "EXTAUTHZ_CACHE_SECRET_FILE",
+    "EXTAUTHZ_ADMIN_TOKEN",
+    "EXTAUTHZ_ADMIN_TOKEN_FILE",
+    "EXTAUTHZ_CASDOOR_SSO_SECRET",
+    "EXTAUTHZ_CASDOOR_SSO_SECRET_FILE",
+    "EXTAUTHZ_CASDOOR_WEBHOOK_SECRET",
+    "EXTAUTHZ_CASDOOR_WEBHOOK_SECRET_FILE",
     "EXTAUTHZ_TLS_CERT",
     "EXTAUTHZ_TLS_KEY",
     "EXTAUTHZ_TLS_CLIENT_CA",
@@ -96,6 +105,18 @@ class RedisSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationSettings:
+    """What those who may revoke tokens show. Any of several counts; none means that this way in is closed."""
+
+    admin_tokens: tuple[Secret, ...] = ()
+    """Of operators and `extauthz revoke`."""
+    casdoor_sso_secrets: tuple[Secret, ...] = ()
+    """Client secrets of Casdoor applications, with which they sign SSO-logout notifications."""
+    casdoor_webhook_secrets: tuple[Secret, ...] = ()
+    """What Casdoor's webhooks carry in a header."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that a process is told at its start."""
 
@@ -109,6 +130,7 @@ class Settings:
     redis: RedisSettings | None = None
     """None: memory only."""
     tls: TlsSettings | None = None
+    revocation: RevocationSettings = RevocationSettings()
 
     def worker_listen(self, worker: int) -> Endpoint:
         """Where a worker listens, counted from 0."""
@@ -202,7 +224,13 @@ class _Reader:
             transport=self._transport(*self._given(flags, "transport", Transport.GRPCIO)),
             redis=self._redis(),
             tls=self._tls(listen),
+            revocation=RevocationSettings(
+                admin_tokens=self._secrets("EXTAUTHZ_ADMIN_TOKEN", MAX_ADMIN_TOKENS),
+                casdoor_sso_secrets=self._secrets("EXTAUTHZ_CASDOOR_SSO_SECRET", MAX_SSO_SECRETS),
+                casdoor_webhook_secrets=self._secrets("EXTAUTHZ_CASDOOR_WEBHOOK_SECRET", MAX_WEBHOOK_SECRETS),
+            ),
         )
+        self._check_events(settings)
         return SettingsFaults(tuple(self.faults)) if self.faults else settings
 
     def _fault(self, setting: str, message: str, mend: str) -> None:
@@ -272,7 +300,7 @@ class _Reader:
 
     def _redis(self) -> RedisSettings | None:
         url = self._variable("EXTAUTHZ_REDIS_URL")
-        secrets = self._cache_secrets()
+        secrets = self._secrets("EXTAUTHZ_CACHE_SECRET", MAX_CACHE_SECRETS)
         if not url:
             return None
         try:
@@ -284,37 +312,28 @@ class _Reader:
             self._fault("EXTAUTHZ_REDIS_URL", "not a Redis URL", "write redis://host:6379/0 or rediss://host:6380/0")
         if not secrets and not any(fault.setting.startswith("EXTAUTHZ_CACHE_SECRET") for fault in self.faults):
             message = "needed with EXTAUTHZ_REDIS_URL: what stands in Redis is signed with it"
-            mend = f"set it to at least {MIN_CACHE_SECRET_BYTES} random bytes, as from `openssl rand -hex 32`"
+            mend = f"set it to at least {MIN_SECRET_BYTES} random bytes, as from `openssl rand -hex 32`"
             self._fault("EXTAUTHZ_CACHE_SECRET", message, mend)
         return RedisSettings(url=Secret(url), cache_secrets=secrets)
 
-    def _cache_secrets(self) -> tuple[Secret, ...]:
-        setting, file = "EXTAUTHZ_CACHE_SECRET", self._variable("EXTAUTHZ_CACHE_SECRET_FILE")
-        text = self._variable(setting)
-        if text and file:
-            self._fault(setting, "set together with EXTAUTHZ_CACHE_SECRET_FILE", "set one of the two")
-            return ()
-        if file:
-            setting = "EXTAUTHZ_CACHE_SECRET_FILE"
-            found = secret_from_file(Path(file))
-            if isinstance(found, Complaint):
-                self._fault(setting, found.message, found.mend)
-                return ()
-            text = found.reveal()
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            self._fault(setting, "not UTF-8 text", "write the secret as hex or base64")
-            return ()
-        parts = [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
-        if len(parts) > MAX_CACHE_SECRETS:
-            message = f"{len(parts)} secrets, separated by commas or line ends"
-            self._fault(setting, message, "keep two: the new one first, then the one that it replaces")
-        short = [len(part.encode()) for part in parts if len(part.encode()) < MIN_CACHE_SECRET_BYTES]
-        if short:
-            message = f"a secret of {short[0]} bytes, where {MIN_CACHE_SECRET_BYTES} are needed"
-            self._fault(setting, message, "use a longer one, as from `openssl rand -hex 32`")
-        return tuple(map(Secret, parts))
+    def _secrets(self, setting: str, at_most: int) -> tuple[Secret, ...]:
+        found, complaints = secrets_setting(setting, self.env, at_most=at_most)
+        for where, complaint in complaints:
+            self._fault(where, complaint.message, complaint.mend)
+        return found
+
+    def _check_events(self, settings: Settings) -> None:
+        """An event comes to one worker, and only Redis tells the others."""
+        if settings.workers == 1 or settings.redis is not None:
+            return
+        given = {
+            "EXTAUTHZ_CASDOOR_SSO_SECRET": settings.revocation.casdoor_sso_secrets,
+            "EXTAUTHZ_CASDOOR_WEBHOOK_SECRET": settings.revocation.casdoor_webhook_secrets,
+        }
+        for setting, secrets in given.items():
+            if secrets:
+                message = f"events would reach one of {settings.workers} workers alone"
+                self._fault(setting, message, "set EXTAUTHZ_REDIS_URL, or use one worker")
 
     def _tls(self, listen: Endpoint) -> TlsSettings | None:
         names = ("EXTAUTHZ_TLS_CERT", "EXTAUTHZ_TLS_KEY", "EXTAUTHZ_TLS_CLIENT_CA")

@@ -6,9 +6,11 @@ differently is a fault here, not a choice: duplicate members (first or last wins
 (§8.2), integers outside the range in which a double is exact (§6), numbers that overflow a double, nesting that stops
 some parsers and not others (§9).
 
-The engine is the scanner of Python's `json`, which keeps the grammar of RFC 8259 once its three liberties are taken
-away (`NaN` and its like, duplicate members, lone surrogates by escape). It recurses per level, so depth is measured
-before it runs, by counting over the bytes.
+Two engines. `orjson` keeps the grammar of RFC 8259 and is several times faster, but says nothing of duplicate members:
+the value is written again, and has to have as many members as the text. Where that or anything else is not plain, the
+text is read once more with the scanner of Python's `json`, which tells each member and each number, its three liberties
+taken away (`NaN` and its like, duplicate members, lone surrogates by escape), and says what is wrong. Both recurse per
+level, so depth is measured before they run, by counting over the bytes.
 """
 
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from math import isinf
 from re import compile as compile_pattern
 from typing import Final, NoReturn, TypeAlias
 
+import orjson
+
 JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
 
 # Depth, in levels of objects and arrays. No MCP message needs ten; tool arguments are free in depth, and 64 is below
@@ -27,6 +31,9 @@ MAX_DEPTH: Final = 64
 # Values in one text (members and elements together). Each costs about 100 ns, so this is what bounds the time of a
 # hostile text; 100,000 are far more than any message that carries data in strings.
 MAX_VALUES: Final = 100_000
+# Objects and arrays in one text. Each costs about 250 ns, so that many small ones would take the time of a far longer
+# text; three values in each on the average are still too few for any data that are worth sending.
+MAX_CONTAINERS: Final = 32_768
 # RFC 8259 §6, RFC 7493 §2.2: integers within ±(2**53 - 1) are the ones on which readers agree. Beyond, a server that
 # keeps doubles acts on another number than the one judged.
 MAX_INTEGER: Final = 2**53 - 1
@@ -123,7 +130,7 @@ _LONE_SURROGATE: Final = compile_pattern(
     r")"
 )
 # What is left when all but the characters that make structure is deleted.
-_NOT_STRUCTURE: Final = bytes(byte for byte in range(256) if byte not in b'"[]{},')
+_NOT_STRUCTURE: Final = bytes(byte for byte in range(256) if byte not in b'"[]{},:')
 _AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _STEPS: Final = tuple(1 if byte == ord("[") else -1 for byte in range(256))
 # Brackets looked at together: small, so that their number alone mostly shows that the depth cannot be reached.
@@ -131,32 +138,38 @@ _RUN_LENGTH: Final = 32
 
 
 def _structure(data: bytes) -> bytes:
-    """The brackets and commas of a text that stand outside its strings, in order.
+    """The brackets, commas and colons of a text that stand outside its strings, in order.
 
     Exact up to the first byte at which the text stops being JSON, which is all that the scanner reads: within strings
     a run of backslashes begins at an escape, so taking away pairs from the left leaves only quotes that end strings;
     and two strings never stand side by side, so quotes side by side are one string without structure.
     """
-    if b"\\" in data:
-        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    kept = data.translate(None, _NOT_STRUCTURE).replace(b'""', b"")
+    kept = _without_escaped_quotes(data).translate(None, _NOT_STRUCTURE).replace(b'""', b"")
     return b"".join(kept.split(b'"')[::2])
 
 
+def _without_escaped_quotes(data: bytes) -> bytes:
+    return data.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in data else data
+
+
 def _size_fault(data: bytes, max_depth: int) -> JsonFault | None:
-    """Bound depth and number of values before anything recurses or allocates per value.
+    """Bound depth, objects and arrays, and all values before anything recurses or allocates per value.
 
     The first count is over all bytes, strings included: never too small, and for most messages already enough.
     """
     openings = data.count(b"[") + data.count(b"{")
-    if openings <= max_depth and openings + data.count(b",") < MAX_VALUES:
+    if openings <= max_depth and (len(data) < MAX_VALUES or openings + data.count(b",") < MAX_VALUES):
         return None
     structure = _structure(data)
     openings = structure.count(b"[") + structure.count(b"{")
     if openings + structure.count(b",") >= MAX_VALUES:
         return JsonFault(JsonFaultKind.TOO_MANY_VALUES, f"more than {MAX_VALUES} values: send less at once")
-    if openings > max_depth and _deeper_than(max_depth, structure.translate(_AS_SQUARE, b",")):
+    if openings > max_depth and _deeper_than(max_depth, structure.translate(_AS_SQUARE, b",:")):
         return JsonFault(JsonFaultKind.TOO_DEEP, f"nested deeper than {max_depth} levels: flatten it")
+    if openings > MAX_CONTAINERS:
+        return JsonFault(
+            JsonFaultKind.TOO_MANY_VALUES, f"more than {MAX_CONTAINERS} objects and arrays: send less at once"
+        )
     return None
 
 
@@ -171,20 +184,58 @@ def _deeper_than(max_depth: int, brackets: bytes) -> bool:
     return False
 
 
+# Numerals as long as this are read exactly: shorter ones are no longer than `MAX_NUMBER_LENGTH` as a whole, and as
+# integers orjson does not make floats of them.
+_LONG_NUMERAL: Final = b"0" * 20
+_DIGITS: Final = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
+_PROTOTYPE_MEMBER: Final = f'"{_PROTOTYPE}":'.encode()
+
+
 def read_json(data: bytes, *, max_depth: int = MAX_DEPTH) -> JsonValue | JsonFault:
     """Read one JSON text, or say the first thing by which readers could differ.
 
     `data` is the whole text in UTF-8; `max_depth` counts objects and arrays, the outermost being 1. Never raises.
     Time is linear in the length of `data`. Objects come back as dicts, integers as int, other numbers as float.
     """
+    if (fault := _size_fault(data, max_depth)) is None and not _has_long_numeral(data):
+        try:
+            value: JsonValue = orjson.loads(data)
+            written = orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER)
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+            return read_exactly(data, fault)
+        if _PROTOTYPE_MEMBER not in written and _as_many_members(data, written):
+            return value
+    return read_exactly(data, fault)
+
+
+def _has_long_numeral(data: bytes) -> bool:
+    """Whether such a numeral stands outside the strings of a JSON text. For what is no JSON, either answer will do."""
+    if _LONG_NUMERAL not in data.translate(_DIGITS):
+        return False
+    outside = b" ".join(_without_escaped_quotes(data).split(b'"')[::2])
+    return _LONG_NUMERAL in outside.translate(_DIGITS)
+
+
+def _as_many_members(data: bytes, written: bytes) -> bool:
+    """Whether a text has no more members than the value that was read from it and written again: none came twice.
+
+    Colons in strings are the same in both, unless they were written as escapes.
+    """
+    if b"\\" not in data or b"\\u" not in data:
+        return data.count(b":") == written.count(b":")
+    return _structure(data).count(b":") == _structure(written).count(b":")
+
+
+def read_exactly(data: bytes, size_fault: JsonFault | None) -> JsonValue | JsonFault:
+    """The same, member by member and number by number, with the first fault found. `size_fault` is that of the size."""
     if data.startswith(b"\xef\xbb\xbf"):
         return JsonFault(JsonFaultKind.BOM, "the text begins with a byte order mark: send it without")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         return JsonFault(JsonFaultKind.NOT_UTF8, f"byte {error.start} is not UTF-8: send UTF-8")
-    if (fault := _size_fault(data, max_depth)) is not None:
-        return fault
+    if size_fault is not None:
+        return size_fault
     text = text.strip(" \t\n\r")
     try:
         value: JsonValue

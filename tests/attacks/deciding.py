@@ -6,6 +6,7 @@ from typing import Final
 from extauthz.attack.compose import RawRequest
 from extauthz.attack.target import Target, Values
 from extauthz.pdp.policy import Effect
+from extauthz.pdp.revocation import Revocation, RevokedBy
 from extauthz.wire import check_pb2 as wire
 from tests.support import tokens
 from tests.support.policies import policy, rule
@@ -18,9 +19,23 @@ SESSION: Final = "11112222333344445555666677778888"
 _RULES: Final = (*RULES, rule(["tools/call"], effect=Effect.DENY, tools=["purge"]))
 
 
+_REVOKED: Final = "7f1d4c2a-revoked"
+"""The `jti` of the token that was taken back."""
+
+
 def world() -> World:
-    """A procedure with a policy that permits `get_*` and refuses `purge`."""
-    return World(policy=policy(weather(rules=_RULES, origins=frozenset({ORIGIN}))))
+    """A procedure with a policy that permits `get_*` and refuses `purge`, where one token was taken back."""
+    found = World(policy=policy(weather(rules=_RULES, origins=frozenset({ORIGIN}))))
+    item = Revocation(
+        id="revocation-1",
+        by=RevokedBy.JTI,
+        value=_REVOKED,
+        issuer=tokens.ISSUER,
+        until=tokens.NOW + 86_400,
+        source="admin",
+    )
+    assert found.around.revocations.add([item], found.now)
+    return found
 
 
 def values() -> Values:
@@ -49,6 +64,7 @@ def _tokens() -> Mapping[str, str]:
         "without-expiry": mint(exp=tokens.ABSENT),
         "without-subject": mint(sub=tokens.ABSENT),
         "without-scope": mint(scope=""),
+        "revoked": mint(jti=_REVOKED),
         "other-user": mint(sub="b0000000-0000-4000-8000-000000000000", name="bob"),
     }
 

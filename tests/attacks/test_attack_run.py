@@ -1,9 +1,9 @@
 """`extauthz attack` against small servers of known behaviour: what it sends, what it reports, how it ends."""
 
+import itertools
 import json
 import ssl
 import threading
-import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,12 @@ from typing import Any
 import pytest
 
 from extauthz.attack.case import Case, Evidence, Expected, Request
+from extauthz.attack.corpus import load_corpus
+from extauthz.attack.exchange import Connector
 from extauthz.attack.judge import Answer, Verdict, judge
+from extauthz.attack.run import Runner, choose
+from extauthz.attack.run import run as run_cases
+from extauthz.attack.target import Target, Values
 from extauthz.cli import run
 from extauthz.demo.processes import free_port
 from tests.support.certificates import Authority
@@ -201,12 +206,34 @@ def test_the_list_sends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, out, err) == (0, "json/nan: NaN is no JSON, but Python reads it.\n", "")
 
 
-def test_the_rate_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_rate_is_kept() -> None:
+    """By a clock that stands still unless somebody waits for it."""
+    time_s, waits = 0.0, []
+
+    def wait(seconds: float) -> None:
+        nonlocal time_s
+        time_s += seconds
+        waits.append(seconds)
+
+    cases = choose(load_corpus(), ("controls/call",))
     with serving(running_everything) as (url, asked):
-        started = time.monotonic()
-        attacked(capsys, url, "--only", "controls/call", "--rate", "20")
-        took_s = time.monotonic() - started
-    assert took_s >= (len(asked) - 1) / 20
+        connector = Connector(Target.of(url), timeout_s=20, tls=None)
+        values = Values(tool="echo", token="t.t.t")
+        outcomes = run_cases(Runner(connector, values, 20, now=lambda: time_s, wait=wait), cases)
+    assert len(asked) > len(outcomes) > 0
+    assert waits == pytest.approx([1 / 20] * (len(asked) - 1))
+
+
+def test_time_that_passes_by_itself_is_not_waited_for_again() -> None:
+    times = itertools.count(0.0, 0.02)
+    waits: list[float] = []
+    cases = choose(load_corpus(), ("controls/call",))
+    with serving(running_everything) as (url, asked):
+        connector = Connector(Target.of(url), timeout_s=20, tls=None)
+        values = Values(tool="echo", token="t.t.t")
+        run_cases(Runner(connector, values, 100, now=lambda: next(times), wait=waits.append), cases)
+    assert asked
+    assert waits == []
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,7 @@ from extauthz.attack.target import Values
 from tests.attacks.deciding import SESSION, TARGET, check_request, values, world
 from tests.support.world import mint
 
-# Revocation is no part of the procedure's world: `tests/e2e` sends such a token.
-NOT_HERE = frozenset({"tokens/revoked"})
-ATTEMPTS = [
-    attempt
-    for attempt in attempts(load_corpus(), frozenset(BOTH_ERAS))
-    if attempt.case.reason != "proxy" and attempt.id not in NOT_HERE
-]
+ATTEMPTS = [attempt for attempt in attempts(load_corpus(), frozenset(BOTH_ERAS)) if attempt.case.reason != "proxy"]
 
 
 @cache

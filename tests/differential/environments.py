@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e.client_environments import UnavailableError, _digest, _environment, _npm, _run, node, python_v1
+from tests.e2e.client_environments import UnavailableError, digest_of, made_once, node, npm, python_v1, run_to_end
 
 SERVERS = Path(__file__).parent / "servers"
 FIXTURE = SERVERS / "fixture.json"
@@ -71,9 +71,9 @@ def _typescript() -> Path:
         for file in files:
             shutil.copy(source / file, folder / file)
         path = os.pathsep.join([str(runtime.parent), os.environ.get("PATH", "")])
-        _run([*_npm(runtime), "ci", "--no-audit", "--no-fund"], folder, {"PATH": path})
+        run_to_end([*npm(runtime), "ci", "--no-audit", "--no-fund"], folder, {"PATH": path})
 
-    return _environment(f"typescript-servers-{_digest_of(source, files)}", make)
+    return made_once(f"typescript-servers-{_digest_of(source, files)}", make)
 
 
 def _go(module: str, sums: str) -> Path:
@@ -86,10 +86,10 @@ def _go(module: str, sums: str) -> Path:
     def make(folder: Path) -> None:
         folder.mkdir()
         command = [found, "build", "-mod=readonly", f"-modfile={module}", "-o", str(folder / "server"), "."]
-        _run(command, source, {"GOFLAGS": "-buildvcs=false"})
+        run_to_end(command, source, {"GOFLAGS": "-buildvcs=false"})
 
-    return _environment(f"go-server-{name}-{_digest_of(source, ('main.go', module, sums))}", make)
+    return made_once(f"go-server-{name}-{_digest_of(source, ('main.go', module, sums))}", make)
 
 
 def _digest_of(folder: Path, files: tuple[str, ...]) -> str:
-    return _digest(b"".join((folder / file).read_bytes() for file in files))
+    return digest_of(b"".join((folder / file).read_bytes() for file in files))

@@ -176,7 +176,7 @@ def near_messages(draw: st.DrawFn) -> Near:
         headers |= {"mcp-protocol-version": MODERN, "mcp-method": method}
         mirrored = next((value for name, value in params if name in ("name", "uri", "taskId")), None)
         if mirrored is not None:
-            headers["mcp-name"] = _field_value(mirrored)
+            headers["mcp-name"] = field_value(mirrored)
     else:
         version = draw(st.none() | st.sampled_from(_LEGACY))
         headers |= {} if version is None else {"mcp-protocol-version": version}
@@ -186,7 +186,7 @@ def near_messages(draw: st.DrawFn) -> Near:
     return Near(message, headers)
 
 
-def _field_value(text: str) -> str:
+def field_value(text: str) -> str:
     if text.isascii() and text.isprintable() and text == text.strip() and not text.startswith("=?"):
         return text
     return f"=?base64?{b64encode(text.encode()).decode()}?="
@@ -415,12 +415,17 @@ def _change_headers(headers: dict[str, str], random: Random) -> None:
         headers[name] = random.choice(_HEADERS[name])
 
 
+def message_text(message: Members, random: Random) -> bytes:
+    """A message in one of the spellings that JSON has for it."""
+    return _text(message, random, random.choice((0.0, 0.2, 0.8))).encode("utf-8", "surrogatepass")
+
+
 def mutated(near: Near, random: Random) -> tuple[HttpRequest, Sent]:
     """One message made from a near one, as the service sees it and as it goes to a server."""
     message, headers = deepcopy(near.message), dict(near.headers)
     for _ in range(random.choice((0, 0, 1, 1, 2))):
         random.choice(_TREE)(message, random)
-    body = _text(message, random, random.choice((0.0, 0.2, 0.8))).encode("utf-8", "surrogatepass")
+    body = message_text(message, random)
     if random.random() < 0.12:
         body = changed_bytes(body, random)
     if random.random() < 0.2:

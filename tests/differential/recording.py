@@ -67,8 +67,8 @@ class RecordingServer:
             return self._exchange(connection, number, path, sent)
 
     def executions(self) -> list[Execution]:
-        """What was executed, in order."""
-        lines = self._record.read_text(encoding="utf-8").split("\n")[:-1]
+        """What was executed, in order. Bytes that are not UTF-8, which some servers take, come back as surrogates."""
+        lines = self._record.read_text(encoding="utf-8", errors="surrogateescape").split("\n")[:-1]
         return [
             Execution(message=message, method=method, names=tuple(names), arguments=arguments)
             for message, method, names, arguments in map(json.loads, lines)

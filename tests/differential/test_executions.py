@@ -26,7 +26,7 @@ from tests.e2e.client_environments import UnavailableError
 
 # One message in this many goes to the server with named things, the others to the one that takes any name.
 NAMED_EVERY = 3
-LONG_MESSAGES = int(os.environ.get("EXTAUTHZ_DIFFERENTIAL_MESSAGES", "60000"))
+LONG_MESSAGES = int(os.environ.get("EXTAUTHZ_DIFFERENTIAL_MESSAGES", "64000"))
 SHORT_URIS = 40_000
 SHORT_MESSAGES = 1_000
 LEAST_PERMITTED = 300

@@ -14,6 +14,7 @@ from extauthz.pdp.decision import Permit
 from extauthz.pdp.mcp.read import read_operation
 from extauthz.pdp.operation import MessageKind, Operation, Unreadable
 from extauthz.pdp.request import BodyForm, HttpRequest
+from extauthz.pdp.strict_json import JsonFault, read_exactly, read_json
 from extauthz.service.checked import Checked
 from extauthz.wire import check_pb2 as wire
 from tests.support.policies import policy
@@ -54,6 +55,8 @@ def message(data: bytes) -> None:
     outcome = read_operation(request)
     assert isinstance(outcome, Operation | Unreadable)
     assert read_operation(request) == outcome
+    value = read_json(body)
+    assert isinstance(value, JsonFault) or read_exactly(body, None) == value
     if not isinstance(outcome, Operation) or outcome.kind in (MessageKind.STREAM, MessageKind.END):
         return
     read = json.loads(body)

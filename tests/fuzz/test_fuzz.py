@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from extauthz.pdp.decision import Permit
-from tests.e2e.client_environments import UnavailableError, _digest, _environment, _run
+from tests.e2e.client_environments import UnavailableError, digest_of, made_once, run_to_end
 from tests.fuzz.make_corpus import CHECKS, CORPUS, MESSAGES
 from tests.fuzz.targets import MAX_INPUT_BYTES, TARGETS, checked
 
@@ -24,7 +24,7 @@ def atheris() -> Path:
     """A folder with atheris alone, made once per machine: nothing else of this project's needs it."""
 
     def make(folder: Path) -> None:
-        _run(
+        run_to_end(
             [
                 sys.executable,
                 "-m",
@@ -39,7 +39,7 @@ def atheris() -> Path:
             ]
         )
 
-    return _environment(f"atheris-{sys.implementation.cache_tag}-{_digest(ATHERIS.encode())}", make)
+    return made_once(f"atheris-{sys.implementation.cache_tag}-{digest_of(ATHERIS.encode())}", make)
 
 
 @pytest.mark.parametrize("target", TARGETS)

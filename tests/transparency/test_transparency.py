@@ -23,7 +23,7 @@ import yaml
 from extauthz.demo import programs
 from extauthz.demo.processes import LOOPBACK, Program, accepts_tcp, free_port
 from extauthz.demo.system import Addresses, System
-from tests.e2e.client_environments import UnavailableError, _digest, _environment, _node_major, _npm, _run, node
+from tests.e2e.client_environments import UnavailableError, digest_of, made_once, node, node_major, npm, run_to_end
 
 HERE = Path(__file__).parent
 SUITE = HERE / "suite"
@@ -45,24 +45,24 @@ def suite() -> tuple[Path, Path]:
     """A Node that runs the suite, and the suite's program."""
     runtime = node()
     files = ("package.json", "package-lock.json")
-    digest = _digest(b"".join((SUITE / file).read_bytes() for file in files))
+    digest = digest_of(b"".join((SUITE / file).read_bytes() for file in files))
 
     def make(folder: Path) -> None:
         folder.mkdir()
         for file in files:
             shutil.copy(SUITE / file, folder / file)
         path = os.pathsep.join([str(runtime.parent), os.environ.get("PATH", "")])
-        _run([*_npm(runtime), "ci", "--no-audit", "--no-fund"], folder, {"PATH": path})
+        run_to_end([*npm(runtime), "ci", "--no-audit", "--no-fund"], folder, {"PATH": path})
 
-    modules = _environment(f"conformance-{digest}", make) / "node_modules"
+    modules = made_once(f"conformance-{digest}", make) / "node_modules"
     candidates = [runtime, *modules.glob("node-linux-*/bin/node")]
     for candidate in candidates:
-        if _node_major(candidate) >= LEAST_NODE:
+        if node_major(candidate) >= LEAST_NODE:
             return candidate, modules / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
     raise UnavailableError(f"there is no Node >= {LEAST_NODE}, and none for this machine among the packages")
 
 
-def policy(public: str) -> Callable[[Addresses], str]:
+def policy(public: str, *, header_only: bool) -> Callable[[Addresses], str]:
     """Everything is allowed to whoever has the one scope."""
 
     def text(addresses: Addresses) -> str:
@@ -85,6 +85,7 @@ def policy(public: str) -> Callable[[Addresses], str]:
                     "baseline": [SCOPE],
                     "rules": [{"methods": ["*"], "scopes": [SCOPE]}],
                     "responses": "allow",
+                    "header_only": header_only,
                     "origins": [public, public.replace(LOOPBACK, "localhost")],
                 }
             },
@@ -174,9 +175,9 @@ class Setting:
             return sum(stat["value"] for stat in json.load(answer)["stats"] if "value" in stat)
 
 
-@pytest.fixture(scope="module")
-def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
-    """Everything running."""
+@pytest.fixture(scope="module", params=[False, True], ids=["bodies", "header-only"])
+def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
+    """Everything running, with requests decided on by their bodies, or by their headers where these settle them."""
     try:
         suite()
     except UnavailableError as error:
@@ -190,7 +191,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
 
     def told(given: Addresses) -> str:
         direct.append(given.upstream)
-        return policy(public)(given)
+        return policy(public, header_only=request.param)(given)
 
     system = System(folder, policy=told)
     upstream_port = int(direct[0].rsplit(":", 1)[1].partition("/")[0])

@@ -4,6 +4,7 @@ Order within a host: paths that two programs could read differently; metadata do
 A path that none of these is has no route: 404 from Envoy, nobody asked.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Final
@@ -34,6 +35,8 @@ from envoy_data_plane.google.protobuf import Any as AnyMessage
 from extauthz.config.envoy.edge import Edge
 from extauthz.config.envoy.sites import METADATA_ROOT, Layout, Site, VirtualHost
 from extauthz.pdp.cors import EXPOSED_HEADERS
+from extauthz.pdp.mcp.header_only import VERIFYING_REVISIONS
+from extauthz.pdp.mcp.headers import METHOD_HEADER, SESSION_HEADER, VERSION_HEADER
 from extauthz.pdp.metadata import metadata_bytes
 from extauthz.pdp.policy import Resource
 
@@ -154,30 +157,59 @@ def _public(*, name: str, match: RouteMatch, answer: DirectResponseAction, heade
 
 def _resource_routes(site: Site, edge: Edge) -> Iterator[Route]:
     resource = site.resource
-    check = AnyMessage.pack(
-        ExtAuthzPerRoute(check_settings=CheckSettings(context_extensions={ROUTE_RESOURCE: resource.name}))
-    )
+    check = _check(resource)
     cors = {CORS_FILTER: AnyMessage.pack(_cors_policy(resource))} if resource.origins else {}
     for match, rewrite in _matches(site):
         if resource.origins:
             yield _preflight_route(resource, match, check)
+        action = RouteAction(
+            cluster=cluster_name(site),
+            prefix_rewrite=rewrite,
+            host_rewrite_literal=site.upstream.authority,
+            append_x_forwarded_host=True,
+            timeout=timedelta(0),
+            max_stream_duration=RouteActionMaxStreamDuration(max_stream_duration=timedelta(seconds=edge.max_stream_s)),
+            # Only what surely has not reached the server: a tool call must not run twice.
+            retry_policy=RetryPolicy(retry_on="connect-failure,refused-stream,reset-before-request", num_retries=2),
+        )
+        if resource.header_only:
+            yield Route(
+                name=f"{resource.name}-header-only",
+                match=_narrowed(match, _header_only_headers(resource)),
+                route=action,
+                typed_per_filter_config=cors | {EXT_AUTHZ_FILTER: _check(resource, without_body=True)},
+            )
         yield Route(
             name=resource.name,
             match=match,
-            route=RouteAction(
-                cluster=cluster_name(site),
-                prefix_rewrite=rewrite,
-                host_rewrite_literal=site.upstream.authority,
-                append_x_forwarded_host=True,
-                timeout=timedelta(0),
-                max_stream_duration=RouteActionMaxStreamDuration(
-                    max_stream_duration=timedelta(seconds=edge.max_stream_s)
-                ),
-                # Only what surely has not reached the server: a tool call must not run twice.
-                retry_policy=RetryPolicy(retry_on="connect-failure,refused-stream,reset-before-request", num_retries=2),
-            ),
+            route=action,
             typed_per_filter_config=cors | {EXT_AUTHZ_FILTER: check},
         )
+
+
+def _check(resource: Resource, *, without_body: bool = False) -> AnyMessage:
+    settings = CheckSettings(
+        context_extensions={ROUTE_RESOURCE: resource.name}, disable_request_body_buffering=without_body
+    )
+    return AnyMessage.pack(ExtAuthzPerRoute(check_settings=settings))
+
+
+def _header_only_headers(resource: Resource) -> list[HeaderMatcher]:
+    """What is decided on headers. Whatever else comes has its body read: a miss here costs time and permits nothing."""
+    methods = RegexMatcher(regex="|".join(map(re.escape, sorted(resource.header_only))))
+    versions = RegexMatcher(regex="|".join(sorted(VERIFYING_REVISIONS)))
+    return [
+        _method("POST"),
+        HeaderMatcher(name=VERSION_HEADER, string_match=StringMatcher(safe_regex=versions)),
+        HeaderMatcher(name=METHOD_HEADER, string_match=StringMatcher(safe_regex=methods)),
+        HeaderMatcher(name=SESSION_HEADER, present_match=True, invert_match=True),
+    ]
+
+
+def _narrowed(match: RouteMatch, headers: list[HeaderMatcher]) -> RouteMatch:
+    return RouteMatch(
+        path=match.path, prefix=match.prefix, path_separated_prefix=match.path_separated_prefix, headers=headers
+    )
 
 
 def _preflight_route(resource: Resource, match: RouteMatch, check: AnyMessage) -> Route:
@@ -187,12 +219,7 @@ def _preflight_route(resource: Resource, match: RouteMatch, check: AnyMessage) -
     """
     return Route(
         name=f"{resource.name}-preflight",
-        match=RouteMatch(
-            path=match.path,
-            prefix=match.prefix,
-            path_separated_prefix=match.path_separated_prefix,
-            headers=[_method("OPTIONS")],
-        ),
+        match=_narrowed(match, [_method("OPTIONS")]),
         direct_response=DirectResponseAction(status=405),
         typed_per_filter_config={EXT_AUTHZ_FILTER: check},
     )

@@ -37,10 +37,11 @@ def body_fault(request: HttpRequest) -> Unreadable | None:
     declared = headers.get("content-length")
     if declared is not None and declared != str(len(body)):
         return _truncated("the body is not as long as content-length says: let the proxy hand over whole bodies")
-    return _form_fault(headers)
+    return form_fault(headers)
 
 
-def _form_fault(headers: Mapping[str, str]) -> Unreadable | None:
+def form_fault(headers: Mapping[str, str]) -> Unreadable | None:
+    """Why a body in the form that these headers declare cannot be judged, or None."""
     content_type = headers.get("content-type", "")
     if content_type != _PLAIN_CONTENT_TYPE and not _CONTENT_TYPE.fullmatch(content_type):
         return _form("content-type is not application/json (charset=utf-8 at most, and once): send that")

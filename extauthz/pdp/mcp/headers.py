@@ -23,6 +23,8 @@ METHOD_HEADER: Final = "mcp-method"
 NAME_HEADER: Final = "mcp-name"
 SESSION_HEADER: Final = "mcp-session-id"
 PARAM_PREFIX: Final = "mcp-param-"
+WHITESPACE: Final = " \t"
+"""What may stand around a header's value without being part of it (RFC 9110 §5.5)."""
 
 # Characters of a header value that may have to be decoded: a URI of the largest size, in base64 and its markers.
 MAX_ENCODED_LENGTH: Final = 12_000
@@ -39,7 +41,6 @@ _FIELD_VALUE: Final = compile_pattern(r"[\t\x20-\x7e]*")
 _NUMBER: Final = compile_pattern(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
 _SENTINEL_START: Final = "=?base64?"
 _SENTINEL_END: Final = "?="
-_WHITESPACE: Final = " \t"
 
 # Read here or in `body`. Gateways of the CGI kind take `_` in a header's name for `-`.
 _READ: Final = frozenset(
@@ -87,7 +88,7 @@ def read_version(headers: Mapping[str, str]) -> str | None:
     version = headers.get(VERSION_HEADER)
     if version is None:
         return ""
-    version = version.strip(_WHITESPACE)
+    version = version.strip(WHITESPACE)
     return version if version in _KNOWN_VERSIONS or _VERSION.fullmatch(version) else None
 
 
@@ -107,6 +108,9 @@ def read_era(version: str, message: Message | None) -> Era | str:
     if not version or version in LEGACY_REVISIONS:
         return Era.LEGACY
     if message is not None and message.method == "initialize":
+        # Its claim decides. With one it is a request of the modern era, whose servers answer 404. Without, it is the
+        # handshake of the others: the Python SDK 1.x and the TypeScript SDK 1.x carry it out whatever version the
+        # header names; the current SDKs of all three languages refuse it, as is done here.
         return f"initialize comes with MCP-Protocol-Version {version}, which has none: leave the header out"
     return Era.MODERN
 
@@ -123,7 +127,7 @@ def agreement_fault(
     if method is None:
         if required:
             return "Mcp-Method is absent: this revision requires it"
-    elif message.kind is MessageKind.RESPONSE or method.strip(_WHITESPACE) != message.method:
+    elif message.kind is MessageKind.RESPONSE or method.strip(WHITESPACE) != message.method:
         return "Mcp-Method is not the method of the message: send the same"
     name = headers.get(NAME_HEADER)
     if name is None:
@@ -131,8 +135,8 @@ def agreement_fault(
             return "Mcp-Name is absent: this revision requires it for this method"
     elif not _names(name, message, targets):
         return "Mcp-Name is not the name in the message: send the same"
-    if message.method == "tools/call" and PARAM_PREFIX in names:
-        return _param_fault(headers, message.params.get("arguments"))
+    if message.method == "tools/call" and (mirrored := mirrors(headers, names)):
+        return _param_fault(mirrored, message.params.get("arguments"))
     return ""
 
 
@@ -149,7 +153,7 @@ def decode_value(header: str) -> str | None:
 
     MCP 2026-07-28, Streamable HTTP, Value Encoding: plain, or `=?base64?…?=` around canonical base64 of UTF-8.
     """
-    value = header.strip(_WHITESPACE)
+    value = header.strip(WHITESPACE)
     if len(value) > MAX_ENCODED_LENGTH or not _FIELD_VALUE.fullmatch(value):
         return None
     if not (value.startswith(_SENTINEL_START) and value.endswith(_SENTINEL_END)):
@@ -165,18 +169,30 @@ def decode_value(header: str) -> str | None:
         return None
 
 
-def _param_fault(headers: Mapping[str, str], arguments: JsonValue) -> str:
-    """Which argument a header mirrors stands in the tool's schema; here it must at least mirror one of them."""
-    mirrors = [(name, value) for name, value in headers.items() if name.startswith(PARAM_PREFIX)]
-    if not mirrors:
-        return ""
-    if len(mirrors) > MAX_PARAM_HEADERS:
+def mirrors(headers: Mapping[str, str], names: str) -> list[tuple[str, str]]:
+    """The `Mcp-Param-*` headers. `names` are those of the headers in one text (`joined_names`)."""
+    if PARAM_PREFIX not in names:
+        return []
+    return [(name, value) for name, value in headers.items() if name.startswith(PARAM_PREFIX)]
+
+
+def mirror_fault(mirrored: list[tuple[str, str]]) -> str:
+    """What is wrong with `Mcp-Param-*` headers whatever the message is, as a sentence; empty when nothing."""
+    if len(mirrored) > MAX_PARAM_HEADERS:
         return f"more than {MAX_PARAM_HEADERS} Mcp-Param headers: send fewer"
-    texts, numbers = _scalars(arguments if isinstance(arguments, dict) else {})
-    for name, header in mirrors:
-        value = decode_value(header)
-        if value is None:
+    for name, header in mirrored:
+        if decode_value(header) is None:
             return f"the header {name[:64]} is malformed: encode it as MCP says"
+    return ""
+
+
+def _param_fault(mirrored: list[tuple[str, str]], arguments: JsonValue) -> str:
+    """Which argument a header mirrors stands in the tool's schema; here it must at least mirror one of them."""
+    if fault := mirror_fault(mirrored):
+        return fault
+    texts, numbers = _scalars(arguments if isinstance(arguments, dict) else {})
+    for name, header in mirrored:
+        value = decode_value(header) or ""
         if value not in texts and not (_NUMBER.fullmatch(value) and float(value) in numbers):
             return f"the header {name[:64]} is not the value of any argument: send the same as in the message"
     return ""

@@ -15,11 +15,13 @@ from extauthz.pdp.mcp.names import (
     FILTER_MEMBERS,
     MESSAGE_MEMBERS,
     META_MEMBERS,
+    METHOD_NAMES,
     OTHER_PARAMS_MEMBERS,
     PARAMS_MEMBERS,
     REFERENCE_MEMBERS,
     TASK_MEMBERS,
     ReservedNames,
+    fold,
 )
 from extauthz.pdp.operation import RESPONSE_METHOD, MessageKind, RequestId, Unreadable
 from extauthz.pdp.reason import Reason
@@ -80,6 +82,11 @@ def read_message(value: JsonValue) -> Message | Unreadable:
     if not isinstance(params, dict):
         return _invalid("params is not an object: send an object, or leave it out", known_id, method)
     row = METHODS.get(method)
+    if row is None and fold(method) in METHOD_NAMES.folded:
+        # No server is known to take it for the method that it looks like. Should one, a rule for that method would not
+        # have been asked, where another allows every method.
+        detail = "the method can be taken for one of MCP of another spelling: send the exact name"
+        return Unreadable(reason=Reason.METHOD_UNKNOWN, detail=detail, request_id=known_id, method=method)
     kind = MessageKind.REQUEST if "id" in value else MessageKind.NOTIFICATION
     if row is not None and row.kind is not kind:
         return _invalid(f"{method} is sent as a {kind}: it is a {row.kind}", known_id, method)

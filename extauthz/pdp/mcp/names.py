@@ -63,6 +63,7 @@ class ReservedNames:
         return ""
 
 
+METHOD_NAMES: Final = ReservedNames.of(METHODS)
 MESSAGE_MEMBERS: Final = ReservedNames.of(("jsonrpc", "id", "method", "params", "result", "error"))
 PARAMS_MEMBERS: Final = {name: ReservedNames.of(method.params) for name, method in METHODS.items()}
 # An unknown method: what all known ones read a name from.

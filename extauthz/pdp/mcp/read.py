@@ -13,6 +13,7 @@ Whatever is let through here, every server that carries something out carries ou
 from typing import Final, assert_never
 
 from extauthz.pdp.mcp.body import body_fault, unexpected_body_fault
+from extauthz.pdp.mcp.header_only import is_without_body, read_headers
 from extauthz.pdp.mcp.headers import (
     METHOD_HEADER,
     NAME_HEADER,
@@ -42,11 +43,13 @@ from extauthz.pdp.strict_json import JsonFault, JsonFaultKind, read_json
 # What the proxy writes for a byte that is not UTF-8 when it hands a body over as text.
 _REPLACEMENT: Final = "!"
 _NO_ARGUMENTS: Final[JsonObject] = {}
+NO_METHODS: Final[frozenset[str]] = frozenset()
 
 
-def read_operation(request: HttpRequest) -> Operation | Unreadable:
-    """Read what a request asks the server to do. Never raises; reads nothing but its argument.
+def read_operation(request: HttpRequest, header_only: frozenset[str] = NO_METHODS) -> Operation | Unreadable:
+    """Read what a request asks the server to do. Never raises; reads nothing but its arguments.
 
+    `header_only` are the methods that are read from headers where the proxy hands no body over (`header_only`).
     `Mcp-Session-Id` is always kept, though servers of the modern era ignore it: whoever binds sessions to principals
     must not depend on which era a server takes the request to be of.
     """
@@ -54,6 +57,8 @@ def read_operation(request: HttpRequest) -> Operation | Unreadable:
         return Unreadable(reason=Reason.HTTP_METHOD_REFUSED, detail="the request asks for an upgrade: MCP has none")
     match request.method:
         case "POST":
+            if header_only and is_without_body(request):
+                return read_headers(request, header_only)
             return _read_post(request)
         case "GET":
             return _read_bodyless(request, MessageKind.STREAM, STREAM_METHOD)

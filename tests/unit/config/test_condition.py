@@ -198,6 +198,7 @@ def test_what_is_read_is_found_out(text: str, beyond: bool, read: set[str] | Non
     condition = compiled(text)
     assert condition.reads_beyond_identity is beyond
     assert condition.arguments_read == read
+    assert condition.reads_arguments is (read != set())
 
 
 def test_a_local_name_hides_the_variable_in_evaluation_as_well() -> None:

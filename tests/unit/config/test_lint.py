@@ -76,6 +76,16 @@ ADVICE = {
         (9, 24),
         "the client's token goes to the MCP server",
     ),
+    "header_only": (
+        changed(("    baseline", "    header_only: true\n    baseline")),
+        (9, 5),
+        "calls are permitted by their headers alone",
+    ),
+    "header_only with a condition on arguments": (
+        changed(("    baseline", "    header_only: true\n    baseline"), ("[set_*],", "[set_*], when: 'args.x == 1',")),
+        (13, 55),
+        "the condition reads arguments, so tools/call needs the body despite header_only",
+    ),
     "offline_access": (
         changed(("read: {}", "read: {}, offline_access: {}"), ("baseline: [read]", "baseline: [read, offline_access]")),
         (8, 24),
@@ -187,6 +197,14 @@ def test_advice(name: str) -> None:
             "makes no difference",
         ),
         (with_rules("{methods: [GET, DELETE, response], scopes: [write]}"), "no revision of MCP"),
+        (with_rules("{methods: [tools/call], tools: [a], when: args.x == 1}"), "reads arguments"),
+        (changed(("    baseline", "    header_only: false\n    baseline")), "headers alone"),
+        (
+            changed(("    baseline", "    header_only: true\n    baseline"))
+            + "      - {methods: [tasks/get], when: args.x == 1}\n"
+            + "      - {methods: [tools/call], tools: [a], when: request.host == 'h'}\n",
+            "reads arguments",
+        ),
     ],
 )
 def test_no_advice_on_what_is_meant(text: str, message: str) -> None:

@@ -77,6 +77,7 @@ FAULTS: Final[Mapping[str, tuple[int, int, str]]] = {
     "leeway-too-long": (7, 13, "issuers.door.leeway: 120 s is out of bounds"),
     "duration-negative": (7, 18, "cache.max_ttl: -1 s is out of bounds"),
     "duration-unit": (7, 18, 'cache.max_ttl: "1d" is not a duration'),
+    "shared-unknown": (7, 17, 'cache.shared cannot be "sometimes"'),
     "cache-stale-shorter": (7, 39, "jwks_max_stale is shorter than jwks_ttl: keys would be dropped"),
     "cache-too-long": (7, 18, "cache.max_ttl: 7200 s is out of bounds"),
     "when-stale-unknown": (7, 26, 'revocation.when_stale cannot be "maybe"'),

@@ -14,6 +14,7 @@ from extauthz.config.fault import PolicyFaults
 from extauthz.config.policy_build import SecretSource
 from extauthz.config.policy_file import MAX_FILE_BYTES, load_policy, parse_policy, review_bytes, review_file
 from extauthz.config.policy_schema import MAX_RULES
+from extauthz.pdp.mcp.header_only import SETTLED_METHODS
 from extauthz.pdp.operation import TargetKind
 from extauthz.pdp.policy import (
     CacheTerms,
@@ -24,6 +25,7 @@ from extauthz.pdp.policy import (
     Issuer,
     Policy,
     Resource,
+    SharedDecisions,
     UpstreamHeaders,
     WhenStale,
 )
@@ -95,7 +97,9 @@ def test_the_example_gives_no_advice() -> None:
 
 def test_every_key_arrives_in_the_policy() -> None:
     policy = good("everything")
-    assert policy.cache == CacheTerms(max_ttl_s=30, jwks_ttl_s=600, jwks_max_stale_s=172_800)
+    assert policy.cache == CacheTerms(
+        max_ttl_s=30, jwks_ttl_s=600, jwks_max_stale_s=172_800, shared=SharedDecisions.ALWAYS
+    )
     assert policy.when_stale is WhenStale.DENY
     door, weather = policy.issuers["door"], policy.resources["weather"]
     assert door.leeway_s == 45
@@ -117,6 +121,7 @@ def test_every_key_arrives_in_the_policy() -> None:
     assert weather.origins == {"https://app.example.com", "http://localhost:3000", "vscode-webview://panel"}
     assert not weather.session_binding
     assert weather.responses
+    assert weather.header_only == SETTLED_METHODS
     assert weather.rules[1].scopes == ("write", "read")
     assert weather.rules[4].targets[TargetKind.TASK].matches("anything")
     assert weather.rules[5].methods.matches("no/such/method")

@@ -18,6 +18,7 @@ from extauthz.config.fault import Complaint
 from extauthz.config.secret import Secret
 from extauthz.config.settings import (
     KNOWN_VARIABLES,
+    RevocationSettings,
     Settings,
     SettingsFaults,
     Transport,
@@ -266,6 +267,53 @@ def test_tls_on_a_unix_socket_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "pem").write_text("pem")
     env = {"EXTAUTHZ_TLS_CERT": str(tmp_path / "pem"), "EXTAUTHZ_TLS_KEY": str(tmp_path / "pem")}
     assert "protects nothing" in faults(env, listen="unix:/a")["EXTAUTHZ_TLS_CERT"]
+
+
+# --- who may revoke ------------------------------------------------------------------------------------------------
+
+WAYS_IN = {
+    "EXTAUTHZ_ADMIN_TOKEN": "admin_tokens",
+    "EXTAUTHZ_CASDOOR_SSO_SECRET": "casdoor_sso_secrets",
+    "EXTAUTHZ_CASDOOR_WEBHOOK_SECRET": "casdoor_webhook_secrets",
+}
+
+
+def test_nobody_may_revoke_unless_told() -> None:
+    assert good().revocation == RevocationSettings()
+
+
+@pytest.mark.parametrize(("variable", "field"), WAYS_IN.items())
+def test_secrets_of_those_who_may_revoke_come_from_variables_or_files(
+    tmp_path: Path, variable: str, field: str
+) -> None:
+    (tmp_path / "secret").write_text(f"{SECRET}\n{OTHER}\n")
+    for env in ({variable: f"{SECRET},{OTHER}"}, {f"{variable}_FILE": str(tmp_path / "secret")}):
+        settings = good(env)
+        assert getattr(settings.revocation, field) == (Secret(SECRET), Secret(OTHER))
+        assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize("variable", WAYS_IN)
+def test_a_secret_that_can_be_guessed_or_has_two_sources_is_a_fault(tmp_path: Path, variable: str) -> None:
+    assert "a secret of 5 bytes" in faults({variable: "short"})[variable]
+    both = {variable: SECRET, f"{variable}_FILE": str(tmp_path / "secret")}
+    assert "set together" in faults(both)[variable]
+    assert "cannot be read" in faults({f"{variable}_FILE": str(tmp_path / "none")})[f"{variable}_FILE"]
+
+
+@pytest.mark.parametrize("variable", ["EXTAUTHZ_CASDOOR_SSO_SECRET", "EXTAUTHZ_CASDOOR_WEBHOOK_SECRET"])
+def test_events_that_would_reach_one_of_several_workers_alone_are_a_fault(variable: str) -> None:
+    assert "one of 2 workers alone" in faults({variable: SECRET}, workers="2")[variable]
+    shared = {"EXTAUTHZ_REDIS_URL": "redis://r", "EXTAUTHZ_CACHE_SECRET": SECRET}
+    assert good({variable: SECRET, **shared}, workers="2").workers == 2
+    assert good({"EXTAUTHZ_ADMIN_TOKEN": SECRET}, workers="2").workers == 2
+
+
+def test_there_is_a_secret_for_each_application_and_two_of_everything_else() -> None:
+    many = ",".join(str(number) * 32 for number in range(10))
+    assert len(good({"EXTAUTHZ_CASDOOR_SSO_SECRET": many}).revocation.casdoor_sso_secrets) == 10
+    assert "10 secrets" in faults({"EXTAUTHZ_ADMIN_TOKEN": many})["EXTAUTHZ_ADMIN_TOKEN"]
+    assert "10 secrets" in faults({"EXTAUTHZ_CASDOOR_WEBHOOK_SECRET": many})["EXTAUTHZ_CASDOOR_WEBHOOK_SECRET"]
 
 
 # --- endpoints ---------------------------------------------------------------------------------------------------

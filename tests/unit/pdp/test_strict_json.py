@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.pdp.strict_json import (
+    MAX_CONTAINERS,
     MAX_DEPTH,
     MAX_INTEGER,
     MAX_NUMBER_LENGTH,
@@ -275,6 +276,12 @@ def test_the_number_of_values_is_bounded() -> None:
     assert kind_of("[1," + most[1:]) is JsonFaultKind.TOO_MANY_VALUES
     assert kind_of("[" * 1_000_000) is JsonFaultKind.TOO_MANY_VALUES
     assert kind_of('"' + ",[{" * MAX_VALUES + '"') is None
+
+
+def test_the_number_of_objects_and_arrays_is_bounded() -> None:
+    most = "[" + ",".join(["{}"] * (MAX_CONTAINERS - 1)) + "]"
+    assert kind_of(most) is None
+    assert kind_of(most[:-1] + ",[]]") is JsonFaultKind.TOO_MANY_VALUES
 
 
 def test_running_out_of_stack_is_an_answer_not_an_exception() -> None:

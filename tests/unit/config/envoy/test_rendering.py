@@ -157,6 +157,29 @@ def test_the_upstream_path_takes_the_place_of_the_resource_path(
     assert found == expected
 
 
+def test_what_is_decided_on_headers_has_a_route_without_body_before_the_one_with() -> None:
+    quick = replace(WEATHER, header_only=frozenset({"tools/call", "tools/list"}))
+    first, second = [route for route in routing(quick) if "route" in route]
+    settings = first["typed_per_filter_config"][EXT_AUTHZ]["check_settings"]
+    assert settings == {"context_extensions": {"resource": "weather"}, "disable_request_body_buffering": True}
+    assert [(one["name"], one.get("invert_match", False)) for one in first["match"]["headers"]] == [
+        (":method", False),
+        ("mcp-protocol-version", False),
+        ("mcp-method", False),
+        ("mcp-session-id", True),
+    ]
+    assert first["match"]["headers"][2]["string_match"]["safe_regex"]["regex"] == "tools/call|tools/list"
+    assert first["route"] == second["route"]
+    assert "headers" not in second["match"]
+    assert second["typed_per_filter_config"][EXT_AUTHZ]["check_settings"] == {
+        "context_extensions": {"resource": "weather"}
+    }
+
+
+def test_without_the_setting_every_route_has_the_body() -> None:
+    assert "disable_request_body_buffering" not in str(routing(WEATHER, CALC))
+
+
 def test_a_host_with_one_resource_has_its_document_at_the_root_as_well() -> None:
     paths = [route["match"].get("path") for route in routes(weather()) if "direct_response" in route]
     assert paths.count("/.well-known/oauth-protected-resource") == 3

@@ -152,7 +152,7 @@ def test_initialize_with_a_modern_header_is_refused(version: str) -> None:
 
 
 def test_a_modern_request_for_initialize_goes_on_to_the_server() -> None:
-    """Both places say modern: no server takes it for a handshake, and the answer is -32601."""
+    """Both places say modern: servers of that era answer -32601, older ones carry out what was decided on."""
     operation = allowed(modern(request("initialize", {})))
     assert operation.era is Era.MODERN
 

@@ -102,12 +102,17 @@ def test_every_method_of_mcp_is_known(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["TOOLS/CALL", "Tools/call", "tools/call ", " tools/call", "tools/call\x00", "tools//call"]
+    "method",
+    [
+        *("TOOLS/CALL", "Tools/call", "tools/call ", " tools/call", "tools/call\x00", "tools//call", "tools\uff0fcall"),
+        *("tool\u017f/call", "toolscall", "resources_read", "tools/ca\u200bll", "logging/setlevel"),
+    ],
 )
-def test_method_names_compare_byte_for_byte(method: str) -> None:
-    """MCP 2026-07-28, Case Sensitivity; mcp.md §5.4: -32601 everywhere."""
-    operation = read(request(method, {"name": "admin"}))
-    assert (operation.known, operation.baseline, operation.targets) == (False, False, ())
+def test_a_method_that_looks_like_another_is_no_method_whatever_the_policy_says(method: str) -> None:
+    """MCP 2026-07-28, Case Sensitivity; mcp.md §5.4: -32601 everywhere. No deny rule of the other would see it."""
+    outcome = read_operation(post(request(method, {"name": "admin"})))
+    assert isinstance(outcome, Unreadable)
+    assert (outcome.reason, outcome.request_id) == (Reason.METHOD_UNKNOWN, 1)
 
 
 @pytest.mark.parametrize("method", ["x", "skills/get", "notifications/unknown", "resources/directory/read"])

@@ -101,8 +101,8 @@ def test_a_row_of_the_matrix_where_servers_differ_is_refused(row: tuple[HttpRequ
 @pytest.mark.parametrize("method", ["TOOLS/CALL", "tools/call "])
 def test_rows_of_the_matrix_where_all_servers_answer_32601_are_unknown_methods(method: str) -> None:
     outcome = read_operation(post(READ.replace("tools/call", method)))
-    assert isinstance(outcome, Operation)
-    assert (outcome.known, outcome.baseline, outcome.targets) == (False, False, ())
+    assert isinstance(outcome, Unreadable)
+    assert outcome.reason is Reason.METHOD_UNKNOWN
 
 
 def test_delete_without_a_session_is_let_through_to_the_server() -> None:
@@ -196,7 +196,7 @@ def test_a_body_as_text_is_read_like_one_in_bytes() -> None:
     [
         call("get_!"),
         call("!"),
-        request("tools/call!", {}),
+        request("acme/call!", {}),
         request("resources/read", {"uri": "weather://h/!"}),
         request("subscriptions/listen", {"notifications": {"taskIds": ["a", "b!"]}}),
         request("completion/complete", {"ref": {"type": "ref/prompt", "name": "p!"}}),
