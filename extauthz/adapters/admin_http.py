@@ -1,12 +1,13 @@
-"""The admin port: `/livez`, `/readyz`, `/metrics` and the status page `/`. GET and HEAD only, no bodies, no secrets.
+"""The admin port: `/livez`, `/readyz`, `/metrics`, the status page `/`, and what can be done (`admin_actions`).
 
-It is for operators, probes and scrapers: it listens on loopback unless told otherwise. Each connection serves one
-request and lives for `MAX_CONNECTION_S` at most; when too many are open, the oldest is closed, so that a client that
-says nothing cannot keep probes out.
+It is for operators, probes, scrapers and the events of issuers: it listens on loopback unless told otherwise. Each
+connection serves one request and lives for `MAX_CONNECTION_S` at most; when too many are open, the oldest is closed, so
+that a client that says nothing cannot keep probes out.
 """
 
 import json
 import logging
+import re
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, cast
 
+from extauthz.adapters.admin_actions import MAX_BODY_BYTES, AdminActions, AdminAnswer, AdminRequest
 from extauthz.adapters.admin_page import CONTENT_SECURITY_POLICY, page
 from extauthz.adapters.admin_status import StatusSource
 from extauthz.adapters.listening import ListenFault, TcpAddress, UnixAddress, claim, parse_listen
@@ -30,6 +32,12 @@ LOOK_EVERY_S: Final = 0.5
 SOCKET_MODE: Final = 0o660
 """Permissions of a Unix socket: the service's user and group."""
 
+MAX_THROWN_AWAY_BYTES: Final = 4 * 1024 * 1024
+"""Of a body that is too large: as much as is read so that its sender learns why."""
+
+_LOOKING: Final = ("GET", "HEAD")
+_LENGTH: Final = re.compile(r"[0-9]{1,10}")
+_OTHER_NAME: Final = b"ask for localhost: this port is for this machine only\n"
 _TEXT: Final = "text/plain; charset=utf-8"
 _HTML: Final = "text/html; charset=utf-8"
 _JSON: Final = "application/json"
@@ -41,13 +49,16 @@ Exposition = Callable[[str], tuple[bytes, str]]
 
 
 class AdminServer:
-    """Made, started, stopped."""
+    """Made, started, stopped. Without `actions` there is nothing to be done here but to look."""
 
-    def __init__(self, *, listen: str, source: StatusSource, exposition: Exposition) -> None:
+    def __init__(
+        self, *, listen: str, source: StatusSource, exposition: Exposition, actions: AdminActions | None = None
+    ) -> None:
         """Raises `ListenFault` for an address that is none."""
         self._address = parse_listen(listen)
         self._source = source
         self._exposition = exposition
+        self._actions = actions
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -60,7 +71,7 @@ class AdminServer:
         """Listen, and serve in threads. Raises `ListenFault`."""
         claim(self._address)
         try:
-            self._server = _Server(self._address, self._source, self._exposition)
+            self._server = _Server(self._address, self._source, self._exposition, self._actions)
         except OSError as error:
             raise ListenFault(f"cannot listen on {self._address}: {error.strerror or error}: choose another") from error
         if isinstance(self._address, TcpAddress):
@@ -88,9 +99,16 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = MAX_CONNECTIONS
 
-    def __init__(self, address: TcpAddress | UnixAddress, source: StatusSource, exposition: Exposition) -> None:
+    def __init__(
+        self,
+        address: TcpAddress | UnixAddress,
+        source: StatusSource,
+        exposition: Exposition,
+        actions: AdminActions | None,
+    ) -> None:
         self.source = source
         self.exposition = exposition
+        self.actions = actions
         self.loopback = isinstance(address, UnixAddress) or _is_loopback(address.host)
         self._open: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
@@ -149,6 +167,14 @@ def _cut(connection: socket.socket) -> None:
         return
 
 
+class _Unread(Exception):
+    """The body cannot be had; the message tells the client why."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class _Handler(BaseHTTPRequestHandler):
     server_version = "extauthz"
     sys_version = ""
@@ -159,22 +185,71 @@ class _Handler(BaseHTTPRequestHandler):
         return cast("_Server", self.server)
 
     def do_GET(self) -> None:
-        self._answer(body_wanted=True)
+        self._answer()
 
     def do_HEAD(self) -> None:
-        self._answer(body_wanted=False)
+        self._answer()
 
-    def _answer(self, *, body_wanted: bool) -> None:
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        if self.command not in self._methods():
+            self.send_error(HTTPStatus.METHOD_NOT_ALLOWED)
+            return
+        headers: tuple[tuple[str, str], ...] = ()
         try:
-            status, content_type, body = self._content()
+            if self._admin.loopback and not self._asked_by_loopback_name():
+                status, content_type, body = HTTPStatus.MISDIRECTED_REQUEST, _TEXT, _OTHER_NAME
+            elif (told := self._act()) is not None:
+                status, content_type, body, headers = told.status, _JSON, told.body, told.headers
+            else:
+                status, content_type, body = self._content()
+        except _Unread as unread:
+            status, content_type, body = unread.status, _TEXT, f"{unread}\n".encode()
         except Exception as error:  # noqa: BLE001 - the outermost handler of a request; the client learns no more than that
             _log.error("a request to the admin port failed: %s", type(error).__name__)
             status, content_type, body = HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, b"this failed: see the log\n"
-        self._send(status, content_type, body if body_wanted else b"", length=len(body))
+        self._send(status, content_type, b"" if self.command == "HEAD" else body, length=len(body), further=headers)
+
+    def _methods(self) -> tuple[str, ...]:
+        actions = self._admin.actions
+        return (actions.methods(self.path.partition("?")[0]) if actions is not None else ()) or _LOOKING
+
+    def _act(self) -> AdminAnswer | None:
+        """Do what the request asks for; None where the path is one to look at. Raises `_Unread`."""
+        path, _, query = self.path.partition("?")
+        actions = self._admin.actions
+        if actions is None or not actions.methods(path):
+            return None
+        body = self._body() if self.command == "POST" else b""
+        names = [name.lower() for name in self.headers]
+        headers = {name: self.headers[name] for name in names if names.count(name) == 1}
+        return actions.answer(AdminRequest(method=self.command, path=path, query=query, headers=headers, body=body))
+
+    def _body(self) -> bytes:
+        lengths = self.headers.get_all("Content-Length", [])
+        if "Transfer-Encoding" in self.headers or len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+            raise _Unread(HTTPStatus.LENGTH_REQUIRED, "send the body whole, with its Content-Length")
+        length = int(lengths[0])
+        try:
+            if length > MAX_BODY_BYTES:
+                # Read and thrown away: closing a connection with unread bytes takes the answer from the client.
+                thrown_away = min(length, MAX_THROWN_AWAY_BYTES)
+                for start in range(0, thrown_away, MAX_BODY_BYTES):
+                    self.rfile.read(min(MAX_BODY_BYTES, thrown_away - start))
+                raise _Unread(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"send at most {MAX_BODY_BYTES} bytes")
+            body = self.rfile.read(length)
+        except OSError as error:
+            raise _Unread(HTTPStatus.REQUEST_TIMEOUT, f"send the body within {MAX_CONNECTION_S:g} s") from error
+        if len(body) < length:
+            raise _Unread(HTTPStatus.BAD_REQUEST, "the body broke off")
+        return body
 
     def _content(self) -> tuple[HTTPStatus, str, bytes]:
-        if self._admin.loopback and not self._asked_by_loopback_name():
-            return HTTPStatus.MISDIRECTED_REQUEST, _TEXT, b"ask for localhost: this port is for this machine only\n"
         match self.path.partition("?")[0]:
             case "/livez":
                 return HTTPStatus.OK, _TEXT, b"alive\n"
@@ -210,7 +285,15 @@ class _Handler(BaseHTTPRequestHandler):
         name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
         return _is_loopback(name)
 
-    def _send(self, status: HTTPStatus, content_type: str, body: bytes, *, length: int) -> None:
+    def _send(
+        self,
+        status: HTTPStatus,
+        content_type: str,
+        body: bytes,
+        *,
+        length: int,
+        further: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         self.send_response(status)
         for name, value in (
             ("Content-Type", content_type),
@@ -220,6 +303,7 @@ class _Handler(BaseHTTPRequestHandler):
             ("X-Content-Type-Options", "nosniff"),
             ("Referrer-Policy", "no-referrer"),
             ("Connection", "close"),
+            *further,
         ):
             self.send_header(name, value)
         self.end_headers()
@@ -228,9 +312,9 @@ class _Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the parent refuses by itself: a request line or headers that are none, or another method."""
         del message, explain
-        if code == HTTPStatus.NOT_IMPLEMENTED:
+        if code in (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.METHOD_NOT_ALLOWED):
             self.send_response(HTTPStatus.METHOD_NOT_ALLOWED)
-            self.send_header("Allow", "GET, HEAD")
+            self.send_header("Allow", ", ".join(self._methods()))
         else:
             self.send_response(code)
         self.send_header("Content-Length", "0")

@@ -19,6 +19,7 @@ from extauthz.service.details import CheckDetails, Wait
 from extauthz.service.live import Live, Surroundings
 from extauthz.service.needs import (
     Answer,
+    Awaited,
     Introspected,
     KeysUnavailable,
     Need,
@@ -26,6 +27,7 @@ from extauthz.service.needs import (
     NeedIntrospection,
     NeedKeys,
     NeedStored,
+    NeedTurn,
     Supplied,
     Write,
 )
@@ -101,7 +103,7 @@ class BlockingShell:
             return self._failed(error, call)
         return lambda: self._rest(steps, need, call)
 
-    def _rest(self, steps: Steps, need: Need, call: Call) -> bytes:
+    def _rest(self, steps: Steps, need: Awaited, call: Call) -> bytes:
         waits: list[Wait] = []
         try:
             while True:
@@ -111,6 +113,9 @@ class BlockingShell:
             return self._conclude(finished.value, call, tuple(waits))
         except Exception as error:  # noqa: BLE001 - as in `begin`
             return self._failed(error, call)
+        finally:
+            # After a fault its traceback may be kept, and the generator with it: end its turn, for which others wait.
+            steps.close()
 
     def _conclude(self, checked: Checked, call: Call, waits: tuple[Wait, ...]) -> bytes:
         try:
@@ -121,15 +126,17 @@ class BlockingShell:
             return self._failed(error, call)
         return checked.response
 
-    def _obtain(self, need: Need, call: Call, waits: list[Wait]) -> tuple[Answer, int]:
+    def _obtain(self, need: Awaited, call: Call, waits: list[Wait]) -> tuple[Answer, int]:
         started_ns = self._clock_ns()
+        if isinstance(need, NeedTurn):
+            self._wait_turn(need, _left_s(call, started_ns))
+            return None, self._clock_ns()
         if not self._seats.take_seat():
             return _nothing(need, "too many checks are waiting already"), started_ns
         try:
-            left_s = MAX_WAIT_S if call.deadline is None else call.deadline - started_ns / 1e9
             work = self._loop.submit(self._supplier.supply(need))
             try:
-                answer = work.result(max(0.0, min(left_s, MAX_WAIT_S)))
+                answer = work.result(_left_s(call, started_ns))
             except WaitedTooLong:
                 work.cancel()
                 answer = _nothing(need, "waited for too long")
@@ -138,6 +145,14 @@ class BlockingShell:
         ended_ns = self._clock_ns()
         waits.append(wait_of(need, answer, started_ns, ended_ns))
         return answer, ended_ns
+
+    def _wait_turn(self, need: NeedTurn, left_s: float) -> None:
+        """Without a seat nobody waits: the check does the work itself."""
+        if self._seats.take_seat():
+            try:
+                need.ended.wait(left_s)
+            finally:
+                self._seats.leave_seat()
 
     def _write(self, write: Write) -> None:
         if self._pending_writes.acquire(blocking=False):
@@ -170,6 +185,12 @@ class BlockingShell:
         except Exception:  # noqa: BLE001 - telling observers is not worth more than the refusal itself
             _log.error("check %s: observers could not be told", decision_id)
         return encode_internal_error(decision_id)
+
+
+def _left_s(call: Call, now_ns: int) -> float:
+    """How much longer the proxy waits, as far as we do."""
+    left_s = MAX_WAIT_S if call.deadline is None else call.deadline - now_ns / 1e9
+    return max(0.0, min(left_s, MAX_WAIT_S))
 
 
 def _nothing(need: Need, why: str) -> Answer:

@@ -11,6 +11,7 @@ from typing import Final
 
 from extauthz.adapters.blocking_shell import BlockingShell
 from extauthz.adapters.check_threads import CheckThreads
+from extauthz.adapters.event_supply import EventSupply
 from extauthz.adapters.grpc_server import GrpcServer
 from extauthz.adapters.introspection_http import IntrospectionHttp
 from extauthz.adapters.io_loop import IoLoop
@@ -18,13 +19,16 @@ from extauthz.adapters.issuer_http import IssuerHttp
 from extauthz.adapters.redis_store import RedisStore, connect
 from extauthz.adapters.server_tls import ServerTls
 from extauthz.bootstrap.reload import PolicyReloader
+from extauthz.bootstrap.revocation import revocation_parts
 from extauthz.config.settings import RedisSettings, Settings, TlsSettings
 from extauthz.pdp.policy import Policy
+from extauthz.service.binding_keeper import STEP_S, BindingKeeper
 from extauthz.service.codec import encode_internal_error
 from extauthz.service.key_service import KeyService
 from extauthz.service.keyring import KeyRing
 from extauthz.service.live import Live, Memories, Surroundings
 from extauthz.service.ports import KeySetState, Observer
+from extauthz.service.revoking import Revoker
 from extauthz.service.sealed import Sealer
 from extauthz.service.supply import Supplier
 
@@ -71,13 +75,28 @@ class Service:
             observer=observer,
             clock=time.time,
         )
+        self.event_supply = EventSupply(self._loop, self._supplier)
         self.memories = Memories.bounded()
+        self._keeper: BindingKeeper | None = None
+        if self.store is not None and sealer is not None:
+            self._keeper = BindingKeeper(
+                bindings=self.memories.bindings, store=self.store, sealer=sealer, process=_new_id(), clock=time.time
+            )
+        self.revocation = revocation_parts(settings.redis, loop=self._loop, observer=observer)
+        self.revoker: Revoker = self.revocation.revoker
         self.warmed = threading.Event()
         """Set when key sets have been asked for once, whatever came of it."""
         self.threads = CheckThreads()
         self._shell = BlockingShell(
             live=Live.of(policy),
-            around=Surroundings(ring=self.ring, memories=self.memories, new_id=_new_id, sealer=sealer),
+            around=Surroundings(
+                ring=self.ring,
+                memories=self.memories,
+                new_id=_new_id,
+                sealer=sealer,
+                random=random,
+                revocations=self.revocation.known,
+            ),
             supplier=self._supplier,
             loop=self._loop,
             observer=observer,
@@ -105,8 +124,11 @@ class Service:
     def start(self) -> None:
         """Serve. Key sets are fetched meanwhile: a check that comes before them waits for them."""
         self._loop.start()
+        self.revocation.start()
         self.server.start()
         self._loop.submit(self._keep_keys_fresh())
+        if self._keeper is not None:
+            self._loop.submit(_keep(self._keeper))
         self.reloader.start()
         _log.info("policy revision %s, serving on %s", self.policy.revision, self.server.address)
 
@@ -118,7 +140,7 @@ class Service:
         self._loop.stop()
 
     async def _close(self) -> None:
-        for part in (self._supplier, self._keys, self._introspector, self._fetcher, self.store):
+        for part in (self._supplier, self._keys, self._introspector, self._fetcher, self.revocation, self.store):
             if part is not None:
                 await part.close()
 
@@ -135,6 +157,12 @@ class Service:
         while True:
             await self._keys.refresh_due()
             await asyncio.sleep(REFRESH_STEP_S)
+
+
+async def _keep(keeper: BindingKeeper) -> None:
+    while True:
+        await keeper.step()
+        await asyncio.sleep(STEP_S)
 
 
 def _new_id() -> str:

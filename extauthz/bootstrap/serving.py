@@ -9,6 +9,7 @@ from extauthz.adapters.listening import ListenFault
 from extauthz.adapters.server_tls import TlsFault
 from extauthz.adapters.telemetry.environment import TelemetryFault
 from extauthz.adapters.telemetry.pipeline import Telemetry
+from extauthz.bootstrap.admin import admin_actions
 from extauthz.bootstrap.service import FINISH_S, Service
 from extauthz.bootstrap.status import ServiceStatus
 from extauthz.config.settings import Settings
@@ -36,10 +37,12 @@ class Serving:
         except (ListenFault, TelemetryFault, TlsFault, ValueError) as fault:
             raise StartFault(str(fault)) from fault
         self._telemetry.keys_from(self._service.key_states)
+        self._telemetry.revocation_lag_from(self._service.revocation.lag_s)
         self._admin = AdminServer(
             listen=str(settings.admin_listen),
             source=ServiceStatus(self._service, self._telemetry),
             exposition=self._telemetry.exposition,
+            actions=admin_actions(settings.revocation, self._service),
         )
 
     def start(self) -> None:

@@ -6,7 +6,9 @@ from extauthz import __version__
 from extauthz.adapters.admin_status import CacheState, Component, Status
 from extauthz.adapters.telemetry.pipeline import Telemetry
 from extauthz.bootstrap.service import Service
-from extauthz.service.live import MAX_BINDINGS, MAX_CALLERS, MAX_DECISIONS
+from extauthz.pdp.policy import WhenStale
+from extauthz.service.live import MAX_BINDINGS, MAX_CALLERS, MAX_DECISIONS, MAX_REFUSALS
+from extauthz.service.revocations import MAX_REVOCATIONS
 
 
 class ServiceStatus:
@@ -35,6 +37,7 @@ class ServiceStatus:
                 ready=service.warmed.is_set(),
                 detail="" if service.warmed.is_set() else "key sets are being fetched for the first time: wait",
             ),
+            self._revocations(),
         )
 
     def status(self) -> Status:
@@ -52,17 +55,34 @@ class ServiceStatus:
             decisions=self._telemetry.recent(),
         )
 
+    def _revocations(self) -> Component:
+        """Where nobody may be answered while revocations cannot be learnt, let others answer who can learn them."""
+        service = self._service
+        refuses = service.policy.when_stale is WhenStale.DENY and service.revocation.known.stale(time.time())
+        detail = f"every token is refused, since `when_stale` is deny: {service.revocation.state}" if refuses else ""
+        return Component(name="revocations", ready=not refuses, detail=detail)
+
     def _caches(self) -> tuple[CacheState, ...]:
         memories, store = self._service.memories, self._service.store
         sizes = (
             ("token", memories.callers, MAX_CALLERS),
             ("decision", memories.decisions, MAX_DECISIONS),
+            ("refused token", memories.refusals, MAX_REFUSALS),
             ("session", memories.bindings, MAX_BINDINGS),
         )
         caches = [
             CacheState(name=name, tier="memory", entries=len(memory), capacity=capacity)
             for name, memory, capacity in sizes
         ]
+        caches.append(
+            CacheState(
+                name="revocation",
+                tier="memory",
+                entries=len(self._service.revocation.known),
+                capacity=MAX_REVOCATIONS,
+                detail=self._service.revocation.state,
+            )
+        )
         if store is not None:
             detail = "" if store.available else f"not answering, decisions go on without it: {store.last_fault}"
             caches.append(CacheState(name="shared", tier="redis", detail=detail))

@@ -31,6 +31,7 @@ SUBCOMMANDS: Final = {
     "check": Subcommand("extauthz.cli.check", "Validate policy files, with all faults at once."),
     "explain": Subcommand("extauthz.cli.explain", "Decide one request offline, and say why."),
     "render": Subcommand("extauthz.cli.render", "Write the proxy's configuration from the policy file."),
+    "revoke": Subcommand("extauthz.cli.revoke", "Tell a running service which tokens count no more."),
     "attack": Subcommand("extauthz.cli.attack", "Attack an MCP gateway with everything known, and report."),
     "schema": Subcommand("extauthz.cli.schema", "Print the JSON Schema of the policy file."),
     "healthcheck": Subcommand("extauthz.cli.healthcheck", "Ask a running service whether it is ready."),

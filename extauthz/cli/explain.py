@@ -12,6 +12,7 @@ import click
 from extauthz.cli.explained_token import Credentials, read_credentials
 from extauthz.cli.input import json_object, read_input
 from extauthz.config.policy_file import load_policy
+from extauthz.pdp.mcp.headers import METHOD_HEADER, NAME_HEADER, VERSION_HEADER
 from extauthz.pdp.operation import Operation
 from extauthz.pdp.policy import Policy, Resource
 from extauthz.pdp.request import HttpRequest
@@ -24,7 +25,7 @@ from extauthz.service.explanation import Told
 from extauthz.service.explanation import explain as explain_steps
 from extauthz.service.keyring import KeyRing
 from extauthz.service.live import Live, Memories, Surroundings
-from extauthz.service.needs import Answer, Introspected, KeysUnavailable, Need, NeedIntrospection, NeedKeys, Supplied
+from extauthz.service.needs import Answer, Awaited, Introspected, KeysUnavailable, NeedIntrospection, NeedKeys, Supplied
 from extauthz.service.procedure import check
 
 
@@ -58,6 +59,7 @@ from extauthz.service.procedure import check
     type=click.Path(dir_okay=False),
     help="A raw message instead, from a file or - for standard input.",
 )
+@click.option("--without-body", is_flag=True, help="As a proxy asks that hands no body over (header_only).")
 @click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="A further request header; repeatable.")
 @click.option("--path", help="The request path; the resource's own unless given.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
@@ -91,9 +93,13 @@ def _request(options: Mapping[str, Any], resource: Resource, token: str | None) 
     method = options["method"] or "tools/call"
     http_method = method if method in ("GET", "DELETE") else "POST"
     body = b"" if http_method != "POST" else _body(options, method)
+    without_body = options["without_body"] and http_method == "POST"
     headers = {"accept": "application/json, text/event-stream"}
     if http_method == "POST":
         headers |= {"content-type": "application/json", "content-length": str(len(body))}
+    if without_body:
+        headers |= _mirrored(options, method)
+        body = b""
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
     for header in options["headers"]:
@@ -110,6 +116,13 @@ def _request(options: Mapping[str, Any], resource: Resource, token: str | None) 
         body=body,
         body_size=len(body),
     )
+
+
+def _mirrored(options: Mapping[str, Any], method: str) -> dict[str, str]:
+    """The headers in which a client of 2026-07-28 says what the message is about."""
+    name = options["tool"] or options["prompt"] or options["uri"]
+    standard = {VERSION_HEADER: "2026-07-28", METHOD_HEADER: method}
+    return standard if name is None else {**standard, NAME_HEADER: name}
 
 
 def _body(options: Mapping[str, Any], method: str) -> bytes:
@@ -145,7 +158,11 @@ def _decide(policy: Policy, request: HttpRequest, credentials: Credentials, now:
         ring.adopt(policy.issuers[name], keys, now)
     numbers = itertools.count()
     around = Surroundings(
-        ring=ring, memories=Memories.bounded(), new_id=lambda: f"explain-{next(numbers)}", sealer=None
+        ring=ring,
+        memories=Memories.bounded(),
+        new_id=lambda: f"explain-{next(numbers)}",
+        sealer=None,
+        random=lambda: 0.0,
     )
     steps = check(encode_request(request), Call(int(now * 1e9)), Live.of(policy), around)
     try:
@@ -157,7 +174,7 @@ def _decide(policy: Policy, request: HttpRequest, credentials: Credentials, now:
         return checked
 
 
-def _offline(need: Need, ring: KeyRing, now: float) -> Answer:
+def _offline(need: Awaited, ring: KeyRing, now: float) -> Answer:
     if isinstance(need, NeedKeys):
         return ring.held(need.issuer, now) or KeysUnavailable("none at hand: give --jwks FILE")
     return Introspected.ACTIVE if isinstance(need, NeedIntrospection) else None

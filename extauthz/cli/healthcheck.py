@@ -6,20 +6,16 @@ Uses nothing but the standard library, so that it answers in a tenth of a second
 import http.client
 import json
 import os
-import socket
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from extauthz.adapters.listening import ListenFault, TcpAddress, UnixAddress, parse_listen
+from extauthz.cli.admin_client import DEFAULT_ADMIN, AdminConnection
 
-DEFAULT_ADMIN: Final = "127.0.0.1:9002"
 TIMEOUT_S: Final = 2.0
 """Below the three seconds that the image's HEALTHCHECK gives."""
 MAX_ANSWER_BYTES: Final = 64 * 1024
-
-# Addresses that mean "all of this machine", and how to reach it by each.
-_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
 
 
 @click.command()
@@ -50,30 +46,13 @@ def healthcheck(*, admin_listen: str, live: bool) -> None:
 
 
 def _get(address: TcpAddress | UnixAddress, path: str) -> tuple[int, bytes]:
-    connection = _Connection(address)
+    connection = AdminConnection(address, timeout_s=TIMEOUT_S)
     try:
         connection.request("GET", path, headers={"Host": "localhost"})
         response = connection.getresponse()
         return response.status, response.read(MAX_ANSWER_BYTES)
     finally:
         connection.close()
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over either kind of address."""
-
-    def __init__(self, address: TcpAddress | UnixAddress) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
-        self._address = address
-
-    def connect(self) -> None:
-        match self._address:
-            case UnixAddress(path=path):
-                self.sock: Any = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                self.sock.settimeout(TIMEOUT_S)
-                self.sock.connect(path)
-            case TcpAddress(host=host, port=port):
-                self.sock = socket.create_connection((_ANY.get(host, host), port), TIMEOUT_S)
 
 
 def _why(body: bytes) -> str:

@@ -43,8 +43,6 @@ EPHEMERAL_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 DEFAULT_EPHEMERAL_START: Final = 32_768
 PORT_ATTEMPTS: Final = 200
 
-_reservations: list[socket.socket] = []
-
 
 class ProgramError(Exception):
     """A program did not start, was not ready in time, or ended early. Says which, why, and the end of its log."""
@@ -90,7 +88,8 @@ def _reserve(port: int) -> bool:
     except OSError:
         holder.close()
         return False
-    _reservations.append(holder)
+    # Left open: the descriptor, and with it the reservation, ends with the process.
+    holder.detach()
     return True
 
 

@@ -190,6 +190,7 @@ def judge(signed: SignedToken, issuer: Issuer, resource: Resource, now: float) -
         issued_at=issued_at,
         expires_at=expires_at,
         token_id=token_id,
+        digests=revocation_digests(token),
     )
 
 

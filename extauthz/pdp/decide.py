@@ -127,8 +127,8 @@ class _Judge:
             return Truth.TRUE
         if rule.when.reads_beyond_identity:
             self.memorable = False
-            if not self.operation.arguments_exact:
-                return Truth.UNKNOWN
+        if rule.when.reads_arguments and not self.operation.arguments_exact:
+            return Truth.UNKNOWN
         values = {**self.request, "target": "" if target is None else target.name}
         return rule.when.evaluate(self.principal, self.operation, values)
 

@@ -34,6 +34,11 @@ class Condition(Protocol):
         """Whether it reads `args.*` or `request.*`, so that its result must not be remembered by method and target."""
         ...
 
+    @property
+    def reads_arguments(self) -> bool:
+        """Whether it reads `args.*`, so that its result is unknown where the arguments are."""
+        ...
+
     def evaluate(self, principal: Principal, operation: Operation, request: Mapping[str, Any]) -> Truth:
         """Judge one request. `request` holds the values of `request.*` (see `REQUEST_FIELDS`)."""
         ...
@@ -151,6 +156,9 @@ class Resource:
     session_binding: bool = True
     responses: bool = False
     """Whether a client may POST JSON-RPC responses (to sampling, elicitation, roots) with the baseline."""
+    header_only: frozenset[str] = frozenset()
+    """Methods that are decided on headers where the proxy hands no body over; empty: none. Never more than the server
+    is obliged to compare with the body (`mcp.header_only.SETTLED_METHODS`), nor any whose rules read arguments."""
     line: int = 0
 
     @property
@@ -167,6 +175,15 @@ class Resource:
         return f"{scheme}://{rest.partition('/')[0]}{self.metadata_path}"
 
 
+class SharedDecisions(StrEnum):
+    """Whether the decisions on an issuer's tokens are shared between processes, where there is a shared store."""
+
+    AUTO = "auto"
+    """Where it pays: for issuers with introspection (`docs/explanation/caching.md` has the figures)."""
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheTerms:
     """How long things may be remembered, in seconds."""
@@ -177,6 +194,13 @@ class CacheTerms:
     """A key set is refreshed after this time."""
     jwks_max_stale_s: int = 86_400
     """A key set that cannot be refreshed is used up to this age, then no more."""
+    shared: SharedDecisions = SharedDecisions.AUTO
+
+    def shares(self, issuer: Issuer) -> bool:
+        """Whether decisions on this issuer's tokens are shared."""
+        return self.shared is SharedDecisions.ALWAYS or (
+            self.shared is SharedDecisions.AUTO and issuer.introspection is not None
+        )
 
 
 class WhenStale(StrEnum):

@@ -1,6 +1,6 @@
 """Who a verified token speaks for: what is kept of the claims, and nothing else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,3 +28,5 @@ class VerifiedToken:
     expires_at: int
     token_id: str
     """`jti`; empty when absent."""
+    digests: tuple[bytes, ...] = field(repr=False)
+    """The digests under which it may have been revoked: its own first, and for ECDSA that of its second spelling."""

@@ -48,6 +48,7 @@ class Reason(StrEnum):
     SCOPE_INSUFFICIENT = "scope_insufficient"
     KEYS_UNAVAILABLE = "keys_unavailable"
     INTROSPECTION_UNAVAILABLE = "introspection_unavailable"
+    REVOCATIONS_UNAVAILABLE = "revocations_unavailable"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     INTERNAL_ERROR = "internal_error"
 
@@ -138,6 +139,7 @@ ANSWERS: Final[Mapping[Reason, Answer]] = MappingProxyType(
         ),
         Reason.KEYS_UNAVAILABLE: Answer(503, UNAVAILABLE, "tokens cannot be checked at the moment"),
         Reason.INTROSPECTION_UNAVAILABLE: Answer(503, UNAVAILABLE, "tokens cannot be checked at the moment"),
+        Reason.REVOCATIONS_UNAVAILABLE: Answer(503, UNAVAILABLE, "tokens cannot be checked at the moment"),
         Reason.DEADLINE_EXCEEDED: Answer(503, UNAVAILABLE, "the check took too long"),
         Reason.INTERNAL_ERROR: Answer(503, UNAVAILABLE, "the check failed"),
     }

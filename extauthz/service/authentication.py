@@ -62,12 +62,9 @@ def issuer_of(token: UnverifiedToken, resource: Resource) -> Issuer | None:
 
 
 def authenticate(
-    token: UnverifiedToken, *, text: str, issuer: Issuer, resource: Resource, ring: KeyRing, moment: Moment
+    signed: SignedToken, *, text: str, issuer: Issuer, resource: Resource, moment: Moment
 ) -> Generator[Need, Supplied, VerifiedToken | Refusal]:
-    """Steps 3 to 5. `text` is the token as sent, for the issuer alone."""
-    signed = yield from _signed(token, issuer, ring, moment)
-    if not isinstance(signed, SignedToken):
-        return signed
+    """Steps 4 and 5. `text` is the token as sent, for the issuer alone."""
     verified = judge_claims(signed, issuer, resource, moment)
     if not isinstance(verified, VerifiedToken) or issuer.introspection is None:
         return verified
@@ -94,13 +91,21 @@ def judge_claims(signed: SignedToken, issuer: Issuer, resource: Resource, moment
     return judged
 
 
-def _signed(
+def with_good_signature(
     token: UnverifiedToken, issuer: Issuer, ring: KeyRing, moment: Moment
 ) -> Generator[Need, Supplied, SignedToken | Refusal]:
-    """Step 3."""
+    """Step 3, after what the issuer's terms say of the header."""
     fault = screen(token, issuer)
     if fault is not None:
         return Deny(reason=fault.reason, detail=fault.detail)
+    signed = yield from signed_by(token, issuer, ring, moment)
+    return signed
+
+
+def signed_by(
+    token: UnverifiedToken, issuer: Issuer, ring: KeyRing, moment: Moment
+) -> Generator[Need, Supplied, SignedToken | Refusal]:
+    """Check the signature with the issuer's keys, and once with newer ones where it may not fit for want of them."""
     keys = ring.held(issuer, moment.now)
     asked = keys is None
     if keys is None:

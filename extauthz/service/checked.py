@@ -68,4 +68,5 @@ class Checked:
             started_ns=call.now_ns,
             ended_ns=ended_ns,
             waits=waits,
+            header_only=False if read is None else read.header_only,
         )

@@ -60,3 +60,5 @@ class CheckDetails(NamedTuple):
     """W3C trace context of the proxy's own span, from gRPC metadata (never from the client's headers)."""
     tracestate: str = ""
     waits: tuple[Wait, ...] = ()
+    header_only: bool = False
+    """Whether the request was read from headers alone, because the proxy handed no body over."""

@@ -87,6 +87,8 @@ def _found(step: Step, checked: Checked) -> str:
             kind = "machine" if principal.machine else "subject"
             return f"{kind} {principal.subject} of {principal.organization or principal.issuer}, {scopes}"
         case Step.BODY:
+            if isinstance(operation, Operation) and operation.header_only:
+                return "not handed over: decided on headers, which the server has to compare with it (header_only)"
             return "" if operation is None else "one message that every server reads alike"
         case Step.OPERATION:
             if not isinstance(operation, Operation):

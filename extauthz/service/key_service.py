@@ -10,7 +10,8 @@ nothing held
     4. Failed: a document in the store up to `jwks_max_stale_s` old is adopted; else the keys are unavailable.
 a token names a key that is not held, or its signature is bad (at most every 30 s)
     1. A document in the store that is newer than what is held is adopted.
-    2. Else the fleet's right to fetch is claimed, for 30 s. Claimed by another process: wait for its document.
+    2. Else the fleet's right to fetch is claimed, for 30 s. Claimed by another process: wait for its document, unless
+       that is the one held.
     3. Claimed, or the store cannot tell: fetch, adopt, publish.
 refresh ahead of expiry, by the background loop
     As for nothing held, but nobody waits: where another process holds the lease, the loop's next step looks again.
@@ -72,6 +73,7 @@ class KeyService:
         self._clock = clock
         self._random = random
         self._flights: SingleFlight[RingKey, None] = SingleFlight()
+        self._unpublished: dict[RingKey, tuple[Issuer, SharedDocument]] = {}
 
     async def obtain(self, need: NeedKeys) -> KeySet | KeysUnavailable:
         """The set to go on with: newer than the one held if the cause asks for that and it can be had now."""
@@ -90,8 +92,14 @@ class KeyService:
         await asyncio.gather(*(self.obtain(NeedKeys(issuer=each, cause=KeysCause.NONE_HELD)) for each in issuers))
 
     async def refresh_due(self) -> None:
-        """One step of the background loop (about once a second): fetch what is missing or nears its expiry."""
+        """One step of the background loop (about once a second): fetch what is missing or nears its expiry.
+
+        What the store missed when it was published is published again, since others may be waiting for it, for as long
+        as they are kept from fetching themselves.
+        """
         now = self._clock()
+        for issuer, shared in tuple(self._unpublished.values()):
+            await self._publish(issuer, shared)
         due = [issuer for issuer in self._ring.issuers if self._ring.due(issuer, now)]
         await asyncio.gather(*(self._fly(issuer, tokens_ask=False) for issuer in due))
 
@@ -123,11 +131,13 @@ class KeyService:
                 stale = shared
                 if self._ring.fresh(shared.fetched_at, now) and self._adopt_shared(issuer, shared):
                     return
+            known = -inf if stale is None else stale.fetched_at
             claim = await self._claim(ClaimKind.REFRESH, issuer, now)
+            if await self._overtaken(issuer, known, claim):
+                return
             if not isinstance(claim, Taken):
                 fault = await self._fetch(issuer, now, claim)
                 break
-            known = -inf if stale is None else stale.fetched_at
             patience_s = LEASE_S - (now - claim.started_at) + LEASE_SPREAD_S * self._random()
             if await self._published(issuer, known, patience_s):
                 return
@@ -146,7 +156,8 @@ class KeyService:
         claim = await self._claim(ClaimKind.REFETCH, issuer, now)
         if isinstance(claim, Taken):
             self._ring.hold_off(issuer, claim.started_at + REFETCH_INTERVAL_S)
-            await self._published(issuer, known, LEASE_S - (now - claim.started_at))
+            if known < claim.started_at:
+                await self._published(issuer, known, LEASE_S - (now - claim.started_at))
         elif fault := await self._fetch(issuer, now, claim):
             self._failed(issuer, fault)
 
@@ -157,13 +168,14 @@ class KeyService:
         if self._is_newer(shared, held.fetched_at) and self._adopt_shared(issuer, shared):
             return
         claim = await self._claim(ClaimKind.REFRESH, issuer, now)
-        if isinstance(claim, Taken):
+        if isinstance(claim, Taken) or await self._overtaken(issuer, held.fetched_at, claim):
             return
         if fault := await self._fetch(issuer, now, claim):
             self._failed(issuer, fault)
             if held.key_set is not None:
                 # The store may have lost what we hold (a flush, a restart), and another process may be starting.
-                await self._publish(issuer, held.key_set, held.fetched_at)
+                shared = SharedDocument(document=held.key_set.document, fetched_at=held.fetched_at)
+                await self._publish(issuer, shared)
 
     async def _fetch(self, issuer: Issuer, now: float, claim: Won | Untold) -> str:
         """Fetch, adopt and publish; the fault in words, empty when all went well."""
@@ -179,10 +191,20 @@ class KeyService:
             return key_set.detail
         self._ring.adopt(issuer, key_set, now)
         self._observer.fetched(issuer.name, FetchResult.OK)
-        await self._publish(issuer, key_set, now)
+        await self._publish(issuer, SharedDocument(document=key_set.document, fetched_at=now))
         if isinstance(claim, Won) and claim.kind is ClaimKind.REFRESH and self._share is not None:
             await self._share.give_back(claim)
         return ""
+
+    async def _overtaken(self, issuer: Issuer, known: float, claim: Won | Taken | Untold) -> bool:
+        """Whether another process published between our look at the store and our claim; then adopt that."""
+        if not isinstance(claim, Won) or self._share is None:
+            return False
+        shared = await self._read(issuer, self._clock(), polling=True)
+        if not self._is_newer(shared, known) or not self._adopt_shared(issuer, shared):
+            return False
+        await self._share.give_back(claim)
+        return True
 
     async def _published(self, issuer: Issuer, known: float, patience_s: float) -> bool:
         """Wait until another process has published a document newer than `known`, and adopt it."""
@@ -217,7 +239,13 @@ class KeyService:
     async def _claim(self, kind: ClaimKind, issuer: Issuer, now: float) -> Won | Taken | Untold:
         return Untold() if self._share is None else await self._share.claim(kind, issuer, now)
 
-    async def _publish(self, issuer: Issuer, key_set: KeySet, fetched_at: float) -> None:
-        if self._share is not None:
-            shared = SharedDocument(document=key_set.document, fetched_at=fetched_at)
-            await self._share.publish(issuer, shared, self._clock(), self._ring.terms.jwks_max_stale_s)
+    async def _publish(self, issuer: Issuer, shared: SharedDocument) -> None:
+        if self._share is None:
+            return
+        now = self._clock()
+        if await self._share.publish(issuer, shared, now, self._ring.terms.jwks_max_stale_s):
+            self._unpublished.pop(ring_key(issuer), None)
+        elif now - shared.fetched_at < REFETCH_INTERVAL_S:
+            self._unpublished[ring_key(issuer)] = (issuer, shared)
+        else:
+            self._unpublished.pop(ring_key(issuer), None)

@@ -9,6 +9,7 @@ Three entries per issuer, all sealed (a process trusts none that was not written
 Nothing here is an authority: without an answer, or with a forged one, each process keeps to its own limits.
 """
 
+import asyncio
 import math
 import struct
 from collections.abc import Callable
@@ -23,6 +24,10 @@ from extauthz.service.sealed import Sealer, framed_digest
 
 LEASE_S: Final = 7.0
 """Longer than a fetch may take (5 s), so a lease outlives its holder's work; short, since its holder may have died."""
+CLAIM_AGAIN_S: Final = (0.05, 0.15)
+"""Pauses after which a claim is repeated when the store did not answer. Its deadline is made for checks, and one that
+is missed once, by a busy machine, must not let every process fetch for itself. Repeated with one value, a claim that
+did arrive is still ours. A store that is down for good costs this much, once per fetch."""
 
 _DOCUMENT: Final = "jwks"
 _MOMENT: Final = struct.Struct(">d")
@@ -97,23 +102,24 @@ class KeyShare:
             self._observer.looked_up(Tier.REDIS, CacheKind.JWKS, result)
         return shared
 
-    async def publish(self, issuer: Issuer, shared: SharedDocument, now: float, max_stale_s: float) -> None:
-        """Share a document until it is `max_stale_s` old, unless one as late stands there already.
+    async def publish(self, issuer: Issuer, shared: SharedDocument, now: float, max_stale_s: float) -> bool:
+        """Share a document until it is `max_stale_s` old, unless one as late stands there already. False: it is not.
 
         A process that was stopped in its fetch for longer than its lease thus leaves its successor's document alone.
         """
         match await self.read(issuer, now, polling=True):
             case Untold():
-                return
+                return False
             case SharedDocument() as standing if standing.fetched_at >= shared.fetched_at:
-                return
+                return True
         key = _key(_DOCUMENT, issuer)
         expires_at = math.ceil(shared.fetched_at + max_stale_s)
         blob = self._sealer.seal(_DOCUMENT, key, _MOMENT.pack(shared.fetched_at) + shared.document, expires_at)
         try:
             await self._store.put(key, blob, expires_at - now)
         except StoreUnavailable:
-            return
+            return False
+        return True
 
     async def claim(self, kind: ClaimKind, issuer: Issuer, now: float) -> Claim:
         """Claim the right to fetch for the fleet."""
@@ -121,9 +127,8 @@ class KeyShare:
         ttl_s = CLAIM_TTL_S[kind]
         fence = _MOMENT.pack(self._random()) + _MOMENT.pack(self._random())
         value = self._sealer.seal(kind, key, _MOMENT.pack(now) + fence, math.ceil(now + ttl_s))
-        try:
-            standing = await self._store.put_if_absent(key, value, ttl_s)
-        except StoreUnavailable:
+        standing = await self._stands(key, value, ttl_s)
+        if standing is None:
             return Untold()
         if standing == value:
             return Won(kind=kind, key=key, value=value)
@@ -138,6 +143,16 @@ class KeyShare:
             await self._store.delete_if_equal(claim.key, claim.value)
         except StoreUnavailable:
             return
+
+    async def _stands(self, key: str, value: bytes, ttl_s: float) -> bytes | None:
+        """What stands at `key` after `value` was put there unless something did; None when the store does not say."""
+        for pause_s in (*CLAIM_AGAIN_S, None):
+            try:
+                return await self._store.put_if_absent(key, value, ttl_s)
+            except StoreUnavailable:
+                if pause_s is not None:
+                    await asyncio.sleep(pause_s)
+        return None
 
     def _opened(self, key: str, blob: bytes, now: float) -> SharedDocument | None:
         payload = self._sealer.open(_DOCUMENT, key, blob, now)

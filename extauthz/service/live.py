@@ -1,16 +1,20 @@
 """What a check works with: the policy in force, the keys, and what the process remembers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from extauthz.pdp.caller import Caller
 from extauthz.pdp.decision import Deny, Permit
 from extauthz.pdp.policy import Policy
 from extauthz.pdp.resource_index import ResourceIndex
+from extauthz.service.bindings import Bindings
 from extauthz.service.keyring import KeyRing
 from extauthz.service.memory import Memory
+from extauthz.service.refusals import Refusals
+from extauthz.service.revocations import Revocations
 from extauthz.service.sealed import Sealer
+from extauthz.service.turns import Turns
 
 MAX_CALLERS: Final = 20_000
 MAX_CALLERS_BYTES: Final = 40 * 1024 * 1024
@@ -21,8 +25,14 @@ MAX_DECISIONS_BYTES: Final = 40 * 1024 * 1024
 MAX_BINDINGS: Final = 100_000
 MAX_BINDINGS_BYTES: Final = 50 * 1024 * 1024
 """Session ids remembered by one process: 0.5 KB each."""
-ENTRY_BYTES: Final = 500
-"""What the smallest entry takes, with its key and its place in the map."""
+MAX_BINDINGS_OF_ONE: Final = 10_000
+"""Of one principal (issuer, subject, client): ten of them could fill the memory, one cannot."""
+MAX_REFUSALS: Final = 10_000
+MAX_REFUSALS_BYTES: Final = 8 * 1024 * 1024
+"""Refused tokens remembered by one process: some 0.6 KB each, for seconds."""
+EARLY: Final = 0.1
+"""What is remembered is forgotten at a random moment in the last tenth of its life, never later: processes that learnt
+of a token at the same moment must not all look for it again at the same moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,8 @@ class Memories:
 
     callers: Memory[Caller]
     decisions: Memory[Permit | Deny]
-    bindings: Memory[bytes]
+    bindings: Bindings
+    refusals: Refusals
 
     @classmethod
     def bounded(cls) -> "Memories":
@@ -52,7 +63,8 @@ class Memories:
         return cls(
             Memory(MAX_CALLERS, MAX_CALLERS_BYTES),
             Memory(MAX_DECISIONS, MAX_DECISIONS_BYTES),
-            Memory(MAX_BINDINGS, MAX_BINDINGS_BYTES),
+            Bindings(MAX_BINDINGS, MAX_BINDINGS_BYTES, MAX_BINDINGS_OF_ONE),
+            Refusals(MAX_REFUSALS, MAX_REFUSALS_BYTES),
         )
 
 
@@ -66,3 +78,11 @@ class Surroundings:
     """Makes decision ids."""
     sealer: Sealer | None
     """With a sealer, decisions and session bindings are shared through the store."""
+    random: Callable[[], float]
+    """Numbers in [0, 1) that no other process repeats."""
+    turns: Turns = field(default_factory=Turns)
+    revocations: Revocations = field(default_factory=Revocations)
+
+    def soon(self, until: float, now: float) -> float:
+        """When to forget what may be remembered until then: at a moment of this process's own, a little earlier."""
+        return now + (until - now) * (1 - EARLY * self.random())

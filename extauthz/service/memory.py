@@ -3,12 +3,17 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
+
+ENTRY_BYTES: Final = 500
+"""What the smallest entry takes, with its key and its place in the map."""
 
 Value = TypeVar("Value")
 
 
-class _Entry(NamedTuple, Generic[Value]):
+class Entry(NamedTuple, Generic[Value]):
+    """What is remembered under one key."""
+
     until: float
     size_bytes: int
     value: Value
@@ -19,6 +24,10 @@ class Memory(Generic[Value]):
 
     Sizes are what callers say an entry takes, key and value together. Thread-safe. Nothing in it outlives the process,
     and nobody outside can write to it, so entries need no signature.
+
+    An `OrderedDict` does it as fast as any library that also bounds bytes and takes the time as an argument
+    (`docs/explanation/caching.md` has the comparison). What only a token's holder or a session's owner can fill needs
+    no cleverer rule than least recently used; what anybody can fill has a memory of its own.
     """
 
     __slots__ = ("_bytes", "_entries", "_lock", "_max_bytes", "_max_entries")
@@ -27,7 +36,7 @@ class Memory(Generic[Value]):
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._entries: OrderedDict[Hashable, _Entry[Value]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, Entry[Value]] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -53,17 +62,23 @@ class Memory(Generic[Value]):
     def put(self, key: Hashable, value: Value, until: float, size_bytes: int) -> None:
         """Remember `value` until the moment `until` (Unix seconds)."""
         with self._lock:
-            self._put(key, _Entry(until, size_bytes, value))
+            self._put(key, Entry(until, size_bytes, value))
 
-    def put_if_absent(self, key: Hashable, value: Value, until: float, now: float, size_bytes: int) -> Value:
-        """Remember `value` unless a live entry is there; return what is remembered afterwards."""
+    def put_if_same(
+        self, key: Hashable, seen: Value | None, value: Value, *, until: float, now: float, size_bytes: int
+    ) -> bool:
+        """Remember `value` if what is remembered now is `seen` itself (None: nothing); say whether it was."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is not None and now < entry.until:
-                self._entries.move_to_end(key)
-                return entry.value
-            self._put(key, _Entry(until, size_bytes, value))
-            return value
+            if (entry.value if entry is not None and now < entry.until else None) is not seen:
+                return False
+            self._put(key, Entry(until, size_bytes, value))
+            return True
+
+    def items(self, now: float) -> list[tuple[Hashable, Value]]:
+        """Everything that is remembered now, the least recently used first."""
+        with self._lock:
+            return [(key, entry.value) for key, entry in self._entries.items() if now < entry.until]
 
     def clear(self) -> None:
         """Forget everything."""
@@ -71,7 +86,7 @@ class Memory(Generic[Value]):
             self._entries.clear()
             self._bytes = 0
 
-    def _put(self, key: Hashable, entry: _Entry[Value]) -> None:
+    def _put(self, key: Hashable, entry: Entry[Value]) -> None:
         if key in self._entries:
             self._forget(key)
         self._entries[key] = entry

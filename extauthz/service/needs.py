@@ -4,6 +4,7 @@ The procedure (`service.procedure`) never waits: where something is not at hand 
 shell (threads, asyncio, a test with virtual time) obtains the answer and sends it back as `Supplied`.
 """
 
+import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -60,6 +61,20 @@ class NeedBinding:
 
 
 Need: TypeAlias = NeedKeys | NeedStored | NeedIntrospection | NeedBinding
+"""What comes from outside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeedTurn:
+    """Another check of this process is finding out the same: wait until `ended` is set. Answered with None.
+
+    A shell that cannot wait answers at once; the check then does the work itself.
+    """
+
+    ended: threading.Event = field(repr=False)
+
+
+Awaited: TypeAlias = Need | NeedTurn
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class CacheKind(StrEnum):
     TOKEN = "token"  # noqa: S105 - a kind of cache entry, not a secret
     JWKS = "jwks"
     SESSION = "session"
+    REVOCATION = "revocation"
 
 
 class CacheResult(StrEnum):

@@ -6,7 +6,8 @@ The order, which is also the order of precedence:
  1. resource: which protected MCP server is this for?
  2. origin: may this browser origin talk to it? (preflights are answered here) Is it POST, GET or DELETE?
  3. credentials: exactly one bearer token
- 4. token: remembered, or vouched for by the shared store, or verified with the issuer's keys (and introspected)
+ 4. token: remembered, or vouched for by the shared store, or verified with the issuer's keys (and introspected);
+    and, however it was found, not revoked
  5. body and operation: exactly one message that every server reads alike
  6. policy: may this principal do this?
  7. session: does the session id belong to this principal?
@@ -17,7 +18,8 @@ read before step 4 (the shared store is asked about token and operation together
 
 The procedure is a generator. When keys, a stored entry, an introspection or a binding are not at hand, it yields a
 `Need` and is resumed with `Supplied`; with everything at hand it never yields. A shell only obtains what is needed;
-no rule lives there.
+no rule lives there. Where another check is finding out about the same token, it yields `NeedTurn` and looks at what
+that one left in memory.
 """
 
 from collections.abc import Generator, Mapping
@@ -30,27 +32,38 @@ from extauthz.pdp.cors import is_preflight, origin_allowed
 from extauthz.pdp.credentials import BadCredentials, Bearer, NoCredentials, bearer_credentials
 from extauthz.pdp.decide import decide
 from extauthz.pdp.decision import Decision, Deny, Indeterminate, Permit
-from extauthz.pdp.mcp.read import read_operation
+from extauthz.pdp.mcp.read import NO_METHODS, read_operation
 from extauthz.pdp.operation import Operation, RequestId, Unreadable
 from extauthz.pdp.policy import Issuer, Resource
 from extauthz.pdp.principal import VerifiedToken
 from extauthz.pdp.reason import Reason
 from extauthz.pdp.request import HttpRequest
 from extauthz.pdp.verdict import Verdict, forward, preflight, refuse
-from extauthz.service.authentication import TOO_LATE, Moment, authenticate, issuer_of, judge_claims
+from extauthz.service.authentication import (
+    TOO_LATE,
+    Moment,
+    authenticate,
+    issuer_of,
+    judge_claims,
+    with_good_signature,
+)
 from extauthz.service.call import Call
 from extauthz.service.checked import Checked
 from extauthz.service.codec import NotACheckRequest, decode, encode
 from extauthz.service.details import CacheUse
-from extauthz.service.live import ENTRY_BYTES, Live, Surroundings
-from extauthz.service.needs import Need, NeedStored, Supplied, Write
-from extauthz.service.session_binding import SessionUse, owns_session
+from extauthz.service.live import Live, Surroundings
+from extauthz.service.memory import ENTRY_BYTES
+from extauthz.service.needs import Awaited, Need, NeedStored, NeedTurn, Supplied, Write
+from extauthz.service.refusals import HeldKeys
+from extauthz.service.session_binding import SessionUse, use_session
 from extauthz.service.stored_decision import KIND as DECISION_KIND
 from extauthz.service.stored_decision import decision_key, pack, vouched_until
 
 METHODS: Final = frozenset({"POST", "GET", "DELETE"})
 
-Steps: TypeAlias = Generator[Need, Supplied, Checked]
+Steps: TypeAlias = Generator[Awaited, Supplied, Checked]
+_MemoryKey: TypeAlias = tuple[str, str, bytes]
+"""Policy revision, resource and digest of the token: what a caller or a refusal is remembered under."""
 
 _NO_REQUEST: Final = HttpRequest(method="", scheme="", authority="", path="", headers={})
 
@@ -62,12 +75,12 @@ def check(data: bytes, call: Call, live: Live, around: Surroundings) -> Steps:
 
 @dataclass(frozen=True, slots=True)
 class _Authenticated:
-    """A token that counts, until when it may be remembered, and the shared key under which others may learn of it.
+    """A caller whose token counts, until when it may be remembered, and the shared key by which others may learn of it.
 
     `decision` came along when the shared store vouched for the token.
     """
 
-    token: VerifiedToken
+    caller: Caller
     until: float
     shared_key: str | None = None
     decision: Permit | Deny | None = None
@@ -76,7 +89,18 @@ class _Authenticated:
 class _Check:
     """One run of the procedure: what has been found so far."""
 
-    __slots__ = ("around", "caller", "decision_id", "live", "moment", "operation", "request", "resource", "writes")
+    __slots__ = (
+        "around",
+        "cache",
+        "caller",
+        "decision_id",
+        "live",
+        "moment",
+        "operation",
+        "request",
+        "resource",
+        "writes",
+    )
 
     def __init__(self, call: Call, live: Live, around: Surroundings) -> None:
         self.live = live
@@ -88,6 +112,7 @@ class _Check:
         self.caller: Caller | None = None
         self.operation: Operation | Unreadable | None = None
         self.writes: tuple[Write, ...] = ()
+        self.cache = CacheUse.NONE
 
     def steps(self, data: bytes) -> Steps:
         """The numbered steps of the module's docstring."""
@@ -124,11 +149,18 @@ class _Check:
         caller = self.around.memories.callers.get(memory_key, self.moment.now)
         found: _Authenticated | None = None
         if caller is None:
-            outcome = yield from self._authenticate(credentials, resource)
-            if not isinstance(outcome, _Authenticated):
-                return self._refuse(outcome)
-            found, caller = outcome, Caller.of(outcome.token, resource)
-            self.around.memories.callers.put(memory_key, caller, found.until, ENTRY_BYTES + caller.size_bytes)
+            outcome = yield from self._find_out(memory_key, credentials, resource)
+            if isinstance(outcome, Deny | Indeterminate):
+                return self._refuse(outcome, self.cache)
+            found = outcome if isinstance(outcome, _Authenticated) else None
+            caller = outcome.caller if isinstance(outcome, _Authenticated) else outcome
+        revocations, now = self.around.revocations, self.moment.now
+        if now >= revocations.look_from:
+            refusal = revocations.refuse(
+                caller.revocation_keys, caller.token.issued_at, self.live.policy.when_stale, now
+            )
+            if refusal is not None:
+                return self._refuse(refusal)
         self.caller = caller
 
         # 5
@@ -147,9 +179,10 @@ class _Check:
         # 7
         use = SessionUse.of(resource, operation, caller.principal) if isinstance(decision, Permit) else None
         if use is not None:
-            owned = yield from owns_session(use, self.around.memories.bindings, self.around.sealer, self.moment)
-            if not owned:
-                decision = Deny(reason=Reason.SESSION_UNKNOWN, detail="the session belongs to another principal")
+            ruling = yield from use_session(use, self.around.memories.bindings, self.around.sealer, self.moment)
+            self.writes = (*self.writes, *ruling.writes)
+            if ruling.fault:
+                decision = Deny(reason=Reason.SESSION_UNKNOWN, detail=ruling.fault)
 
         # 8
         if self.moment.too_late:
@@ -158,44 +191,94 @@ class _Check:
             return self._checked(decision, forward(resource, decision, caller, request, self.decision_id), cache)
         return self._refuse(decision, cache)
 
+    def _find_out(
+        self, memory_key: _MemoryKey, credentials: Bearer, resource: Resource
+    ) -> Generator[Awaited, Supplied, _Authenticated | Caller | Deny | Indeterminate]:
+        """Step 4 for a token that was not remembered as good: one check at a time finds out about it."""
+        memories, ring, turns = self.around.memories, self.around.ring, self.around.turns
+        others_end = turns.take(memory_key)
+        if others_end is not None:
+            supplied = yield NeedTurn(ended=others_end)
+            self.moment.resumed(supplied)
+            if self.moment.too_late:
+                return TOO_LATE
+        try:
+            # Also with the turn: another may have ended between the first look and this one.
+            caller = memories.callers.get(memory_key, self.moment.now)
+            if caller is not None:
+                return caller
+            refusal = memories.refusals.get(memory_key, ring, self.moment.now)
+            if refusal is not None:
+                self.cache = CacheUse.MEMORY
+                return refusal
+            # After another's turn: what it found out is not to be remembered. Nobody waits in line behind that again.
+            return (yield from self._authenticate(memory_key, credentials, resource))
+        finally:
+            if others_end is None:
+                turns.end(memory_key)
+
     def _authenticate(
-        self, credentials: Bearer, resource: Resource
+        self, memory_key: _MemoryKey, credentials: Bearer, resource: Resource
     ) -> Generator[Need, Supplied, _Authenticated | Deny | Indeterminate]:
-        """Step 4 for a token that this process does not remember."""
+        """Find out about a token, and remember what may be."""
+        memories, ring = self.around.memories, self.around.ring
         unverified = inspect(credentials.token)
         if isinstance(unverified, TokenFault):
-            return Deny(reason=unverified.reason, detail=unverified.detail)
+            return self._refused(memory_key, Deny(reason=unverified.reason, detail=unverified.detail))
         issuer = issuer_of(unverified, resource)
         if issuer is None:
-            return Deny(reason=Reason.TOKEN_ISSUER, detail="`iss` is none of the resource's issuers")
+            deny = Deny(reason=Reason.TOKEN_ISSUER, detail="`iss` is none of the resource's issuers")
+            return self._refused(memory_key, deny)
         key = self._shared_key(unverified, issuer, resource)
-        if key is not None:
+        held = HeldKeys(issuer, ring.held(issuer, self.moment.now))
+        # Where the store can save an introspection, a forged token must not cost even a look there.
+        checked_first = key is None or (held.keys is not None and issuer.introspection is not None)
+        signed = (yield from with_good_signature(unverified, issuer, ring, self.moment)) if checked_first else None
+        if key is not None and not isinstance(signed, Deny | Indeterminate):
             vouched = yield from self._vouched(key, unverified, issuer, resource)
             if vouched is not None:
-                return vouched
-        verified = yield from authenticate(
-            unverified,
-            text=credentials.token,
-            issuer=issuer,
-            resource=resource,
-            ring=self.around.ring,
-            moment=self.moment,
-        )
-        if not isinstance(verified, VerifiedToken):
-            return verified
-        return _Authenticated(verified, self._until(verified), key)
+                return self._accepted(memory_key, vouched)
+        if signed is None:
+            signed = yield from with_good_signature(unverified, issuer, ring, self.moment)
+        if not isinstance(signed, SignedToken):
+            verified: VerifiedToken | Deny | Indeterminate = signed
+        else:
+            verified = yield from authenticate(
+                signed, text=credentials.token, issuer=issuer, resource=resource, moment=self.moment
+            )
+        if isinstance(verified, VerifiedToken):
+            accepted = _Authenticated(Caller.of(verified, resource), self._until(verified), key)
+            return self._accepted(memory_key, accepted)
+        if isinstance(verified, Deny):
+            if checked_first:
+                memories.refusals.put_with_keys(memory_key, verified, held, ring, self.moment.now)
+            return self._refused(memory_key, verified)
+        return verified
+
+    def _accepted(self, memory_key: _MemoryKey, accepted: _Authenticated) -> _Authenticated:
+        """Remember who the token speaks for."""
+        caller = accepted.caller
+        self.around.memories.callers.put(memory_key, caller, accepted.until, ENTRY_BYTES + caller.size_bytes)
+        return accepted
+
+    def _refused(self, memory_key: _MemoryKey, deny: Deny) -> Deny:
+        """Remember the refusal, if it is one that lasts."""
+        self.around.memories.refusals.put(memory_key, deny, self.moment.now)
+        return deny
 
     def _shared_key(self, token: UnverifiedToken, issuer: Issuer, resource: Resource) -> str | None:
         """The store's key for this token and operation; None when nothing is shared about it.
 
-        Nobody asks the store about a token whose key id the issuer is known not to have: such tokens cost nothing to
-        invent, and must not cost a round trip each.
+        Nobody asks the store about a token whose key the issuer is known not to have, nor is its body read: such tokens
+        cost nothing to invent, and must not cost a round trip each.
         """
-        operation = self._read()
-        if self.around.sealer is None or isinstance(operation, Unreadable):
+        if self.around.sealer is None or not self.live.policy.cache.shares(issuer):
             return None
         keys = self.around.ring.held(issuer, self.moment.now)
-        if keys is not None and not keys.knows(token.key_id):
+        if keys is not None and not keys.candidates(token.key_id, token.algorithm):
+            return None
+        operation = self._read()
+        if isinstance(operation, Unreadable):
             return None
         return decision_key(self.live.policy.revision, resource.name, token.digest, operation)
 
@@ -216,7 +299,10 @@ class _Check:
             return None
         decision = decide(resource, judged.principal, operation, self._values(operation))
         until = vouched_until(payload, decision)
-        return None if until is None else _Authenticated(judged, until, decision=decision)
+        if until is None:
+            return None
+        soon = self.around.soon(until, self.moment.now)
+        return _Authenticated(Caller.of(judged, resource), soon, decision=decision)
 
     def _share(self, key: str, decision: Permit | Deny, until: float) -> None:
         """Tell the other processes that the token is genuine, and what was decided."""
@@ -226,7 +312,7 @@ class _Check:
             self.writes = (*self.writes, Write(key=key, value=entry, ttl_s=ttl_s))
 
     def _decide(
-        self, memory_key: tuple[str, str, bytes], caller: Caller, operation: Operation, resource: Resource
+        self, memory_key: _MemoryKey, caller: Caller, operation: Operation, resource: Resource
     ) -> tuple[Permit | Deny, CacheUse]:
         """Step 6, from memory where the same was decided before."""
         decisions = self.around.memories.decisions
@@ -242,12 +328,14 @@ class _Check:
 
     def _until(self, token: VerifiedToken) -> float:
         """How long anything about this token may be remembered: its own life, and the policy's ceiling."""
-        return min(float(token.expires_at), self.moment.now + self.live.policy.cache.max_ttl_s)
+        now = self.moment.now
+        return min(float(token.expires_at), self.around.soon(now + self.live.policy.cache.max_ttl_s, now))
 
     def _read(self) -> Operation | Unreadable:
         """The operation, read once."""
         if self.operation is None:
-            self.operation = read_operation(self.request)
+            header_only = NO_METHODS if self.resource is None else self.resource.header_only
+            self.operation = read_operation(self.request, header_only)
         return self.operation
 
     def _values(self, operation: Operation) -> Mapping[str, str]:

@@ -14,6 +14,8 @@ from extauthz.pdp.reason import Outcome, Reason
 from extauthz.service.sealed import framed_digest
 
 KIND: Final = "decision"
+FORM: Final = 1
+"""Stands first in every statement. A process takes none of another form than its own."""
 
 
 def decision_key(revision: str, resource: str, token_digest: bytes, operation: Operation) -> str:
@@ -25,7 +27,10 @@ def decision_key(revision: str, resource: str, token_digest: bytes, operation: O
 
 
 def pack(decision: Permit | Deny, until: int) -> bytes:
-    """The statement: an explicit outcome, the reason, the rule's index (-1: the baseline, or none), its end of life."""
+    """The statement: form, explicit outcome, reason, the rule's index (-1: the baseline, or none), its end of life.
+
+    Some 35 bytes; a compact binary form would save 25 of the 120 that an entry takes with key and seal.
+    """
     return json.dumps((*_statement(decision), until), separators=(",", ":")).encode()
 
 
@@ -42,10 +47,10 @@ def vouched_until(payload: bytes, decision: Permit | Deny) -> int | None:
     return until if tuple(statement) == _statement(decision) and isinstance(until, int) else None
 
 
-def _statement(decision: Permit | Deny) -> tuple[str, str, int]:
+def _statement(decision: Permit | Deny) -> tuple[int, str, str, int]:
     index = -1 if decision.rule is None else decision.rule.index
     match decision:
         case Permit():
-            return (Outcome.ALLOW, Reason.ALLOWED, index)
+            return (FORM, Outcome.ALLOW, Reason.ALLOWED, index)
         case Deny():
-            return (Outcome.DENY, decision.reason, index)
+            return (FORM, Outcome.DENY, decision.reason, index)

@@ -57,6 +57,7 @@ class Supplier:
         self._observer = observer
         self._clock = clock
         self._introspections: SingleFlight[tuple[RingKey, bytes], Introspected] = SingleFlight()
+        self._gets: SingleFlight[str, bytes | None] = SingleFlight()
 
     async def supply(self, need: Need) -> Answer:
         """The answer to a need, of the type that the need promises."""
@@ -81,21 +82,26 @@ class Supplier:
             self._looked_up(write.key, CacheResult.UNAVAILABLE)
 
     async def close(self) -> None:
-        """Stop introspections that are under way."""
+        """Stop introspections and look-ups that are under way."""
         await self._introspections.close()
+        await self._gets.close()
 
     async def _stored(self, need: NeedStored) -> bytes | None:
-        if self._store is None or self._sealer is None:
+        store = self._store
+        if store is None or self._sealer is None:
             return None
+        return await self._gets.run(need.key, lambda: self._got(store, need.key))
+
+    async def _got(self, store: Store, key: str) -> bytes | None:
         try:
-            entry = await self._store.get(need.key)
+            entry = await store.get(key)
         except StoreUnavailable:
-            self._looked_up(need.key, CacheResult.UNAVAILABLE)
+            self._looked_up(key, CacheResult.UNAVAILABLE)
             return None
         if entry is None:
-            self._looked_up(need.key, CacheResult.MISS)
+            self._looked_up(key, CacheResult.MISS)
             return None
-        return self._genuine(need.key, entry, CacheResult.HIT)
+        return self._genuine(key, entry, CacheResult.HIT)
 
     async def _bound(self, need: NeedBinding) -> bytes | None:
         if self._store is None or self._sealer is None:

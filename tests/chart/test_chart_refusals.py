@@ -35,6 +35,10 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
             "Both cacheSecret.value and",
             "remove cacheSecret.value",
         ),
+        *(
+            (MINIMAL | {"revocation": {way: {"existingSecret": {"name": "r"}}}}, "it tells one pod", "Set redis")
+            for way in ("casdoorSsoSecret", "casdoorWebhookSecret")
+        ),
         (MINIMAL | {"cacheSecret": {"value": LONG_SECRET[1:]}}, "shorter than 32 bytes", "openssl rand -base64 32"),
         (
             MINIMAL | {"cacheSecret": {"value": f"{LONG_SECRET},old"}},
@@ -56,6 +60,12 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
                 ("EXTAUTHZ_REDIS_URL", "redis.url"),
                 ("EXTAUTHZ_CACHE_SECRET", "cacheSecret.existingSecret"),
                 ("EXTAUTHZ_CACHE_SECRET_FILE", "cacheSecret.existingSecret"),
+                ("EXTAUTHZ_ADMIN_TOKEN", "revocation.adminToken.existingSecret"),
+                ("EXTAUTHZ_ADMIN_TOKEN_FILE", "revocation.adminToken.existingSecret"),
+                ("EXTAUTHZ_CASDOOR_SSO_SECRET", "revocation.casdoorSsoSecret.existingSecret"),
+                ("EXTAUTHZ_CASDOOR_SSO_SECRET_FILE", "revocation.casdoorSsoSecret.existingSecret"),
+                ("EXTAUTHZ_CASDOOR_WEBHOOK_SECRET", "revocation.casdoorWebhookSecret.existingSecret"),
+                ("EXTAUTHZ_CASDOOR_WEBHOOK_SECRET_FILE", "revocation.casdoorWebhookSecret.existingSecret"),
                 ("EXTAUTHZ_WORKERS", "replicas"),
             )
         ),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from extauthz.config.settings import KNOWN_VARIABLES
 from tests.chart.rendering import CHART, CI_VALUES, render, values_of
 
 MINIMAL = values_of(CHART / "ci" / "minimal-values.yaml")
@@ -161,3 +162,37 @@ def mount_path(container: dict[str, Any], name: str) -> str:
     (mount,) = [m for m in container["volumeMounts"] if m["name"] == name]
     assert mount["readOnly"] is True
     return str(mount["mountPath"])
+
+
+WAYS_IN = {
+    "adminToken": ("admin-token", "EXTAUTHZ_ADMIN_TOKEN_FILE", "token"),
+    "casdoorSsoSecret": ("casdoor-sso-secret", "EXTAUTHZ_CASDOOR_SSO_SECRET_FILE", "secret"),
+    "casdoorWebhookSecret": ("casdoor-webhook-secret", "EXTAUTHZ_CASDOOR_WEBHOOK_SECRET_FILE", "secret"),
+}
+
+
+@pytest.mark.parametrize("value", WAYS_IN)
+def test_each_way_to_revoke_is_opened_by_its_own_secret_which_is_a_file(value: str) -> None:
+    volume, variable, key = WAYS_IN[value]
+    release = render(MINIMAL | {"replicas": 1, "revocation": {value: {"existingSecret": {"name": "mine"}}}})
+    assert {name for name in release.env() if name in {each[1] for each in WAYS_IN.values()}} == {variable}
+    assert release.env()[variable]["value"] == f"{mount_path(release.container(), volume)}/secret"
+    assert secret_volume(release.pod(), volume) == {
+        "secretName": "mine",
+        "defaultMode": 0o440,
+        "items": [{"key": key, "path": "secret"}],
+    }
+    assert not release.all("Secret")
+
+
+def test_nobody_can_revoke_unless_told() -> None:
+    release = render(MINIMAL)
+    assert not {variable for _, variable, _ in WAYS_IN.values()} & release.env().keys()
+
+
+def test_every_variable_of_the_chart_is_one_of_the_service() -> None:
+    values = {value: {"existingSecret": {"name": "mine"}} for value in WAYS_IN}
+    release = render(
+        MINIMAL | {"redis": {"url": REDIS_URL}, "cacheSecret": {"value": CACHE_SECRET}, "revocation": values}
+    )
+    assert {name for name in release.env() if name.startswith("EXTAUTHZ_")} <= set(KNOWN_VARIABLES)

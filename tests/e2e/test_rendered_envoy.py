@@ -26,6 +26,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from extauthz.config.envoy.edge import DEFAULT_MAX_BODY_BYTES, DEFAULT_TRUSTED_CA, Edge, KeyPair, ServiceTls
 from extauthz.demo.processes import free_port
+from extauthz.pdp.mcp.header_only import SETTLED_METHODS
 from extauthz.pdp.metadata import metadata_bytes
 from extauthz.pdp.policy import Policy, UpstreamHeaders
 from extauthz.wire.check_pb2 import CheckRequest, CheckResponse
@@ -53,6 +54,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("rendered-envoy")]
 
 HOST = "mcp.example.com"
 SOLO = "solo.example.com"
+QUICK = "quick.example.com"
 ORIGIN = "https://app.example.com"
 PRM = "/.well-known/oauth-protected-resource"
 LIMIT = DEFAULT_MAX_BODY_BYTES
@@ -103,6 +105,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
                 upstream_headers=UpstreamHeaders(prefix="x-calc-"),
             ),
             resource(name="solo", uri=f"https://{SOLO}/mcp", upstream=calc.url()),
+            resource(name="quick", uri=f"https://{QUICK}/mcp", upstream=calc.url("/mcp"), header_only=SETTLED_METHODS),
         )
         edge = Edge(listen=loopback(port), admin=loopback(admin), authz=(authz.endpoint,))
         with envoy(render(rules, edge), tmp_path_factory.mktemp("rig"), admin):
@@ -486,6 +489,58 @@ def test_over_http2_not_even_the_last_frame_may_pass_the_limit(rig: Rig) -> None
     assert rig.nobody_was_asked_or_reached()
     assert post_over_http2(rig.port, "/weather/mcp", b"x" * LIMIT) == 200
     assert [len(seen.body) for seen in rig.weather.seen] == [LIMIT]
+
+
+# Decided on headers --------------------------------------------------------------------------------------------------
+
+SETTLED = {
+    "content-type": "application/json",
+    "mcp-protocol-version": "2026-07-28",
+    "mcp-method": "tools/call",
+    "mcp-name": "get_forecast",
+}
+
+
+@pytest.mark.parametrize("size", [2, 40_000])
+def test_what_headers_settle_is_asked_about_without_its_body_which_reaches_the_server_whole(
+    rig: Rig, size: int
+) -> None:
+    assert rig.ask("POST", "/mcp", host=QUICK, headers=SETTLED, body=b"x" * size).status == 200
+    (check,) = rig.authz.checks
+    asked = check.attributes.request.http
+    assert (asked.raw_body, asked.body, asked.size) == (b"", "", 0)
+    assert dict(check.attributes.context_extensions) == {"resource": "quick"}
+    headers = {one.key: one.raw_value for one in asked.header_map.headers}
+    assert headers["content-length"] == str(size).encode()
+    assert "x-envoy-auth-partial-body" not in headers
+    (seen,) = rig.calc.seen
+    assert (seen.path, len(seen.body)) == ("/mcp", size)
+
+
+def test_a_body_over_the_limit_is_413_even_where_headers_settle(rig: Rig) -> None:
+    assert rig.ask("POST", "/mcp", host=QUICK, headers=SETTLED, body=b"x" * (LIMIT + 1)).status == 413
+    assert not rig.reached()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mcp-protocol-version": "2025-11-25"},
+        {"mcp-protocol-version": ""},
+        {"mcp-method": "subscriptions/listen"},
+        {"mcp-method": "tools/call/x"},
+        {"mcp-method": "notifications/cancelled"},
+        {"mcp-session-id": "s-1"},
+    ],
+)
+def test_everything_else_is_asked_about_with_its_body(rig: Rig, change: Mapping[str, str]) -> None:
+    assert rig.ask("POST", "/mcp", host=QUICK, headers={**SETTLED, **change}, body=b"{}").status == 200
+    assert [check.attributes.request.http.raw_body for check in rig.authz.checks] == [b"{}"]
+
+
+def test_nothing_of_a_resource_without_the_setting_is_asked_about_without_its_body(rig: Rig) -> None:
+    assert rig.ask("POST", "/weather/mcp", headers=SETTLED, body=b"{}").status == 200
+    assert [check.attributes.request.http.raw_body for check in rig.authz.checks] == [b"{}"]
 
 
 def post_over_http2(port: int, path: str, body: bytes) -> int:

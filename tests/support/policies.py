@@ -5,7 +5,17 @@ from typing import Any
 
 from extauthz.pdp.operation import TargetKind
 from extauthz.pdp.pattern import Patterns
-from extauthz.pdp.policy import Condition, Effect, Issuer, Policy, Resource, Rule, Scope
+from extauthz.pdp.policy import (
+    CacheTerms,
+    Condition,
+    Effect,
+    Issuer,
+    Policy,
+    Resource,
+    Rule,
+    Scope,
+    SharedDecisions,
+)
 
 ISSUER = Issuer(
     name="casdoor",
@@ -93,8 +103,9 @@ def closure(scope: str, tree: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
 
 
 def policy(*resources: Resource, **more: Any) -> Policy:
-    """A policy of these resources."""
-    settings = {"revision": "0123456789abcdef", "source": "extauthz.yaml", **more}
+    """A policy of these resources; decisions are shared whenever there is a store."""
+    shared = CacheTerms(shared=SharedDecisions.ALWAYS)
+    settings = {"revision": "0123456789abcdef", "source": "extauthz.yaml", "cache": shared, **more}
     return Policy(
         issuers={issuer.name: issuer for one in resources for issuer in one.issuers},
         resources={one.name: one for one in resources},

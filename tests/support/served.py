@@ -21,6 +21,7 @@ ASK_WITHIN_S: Final = 10.0
 
 POLICY: Final = """\
 version: 1
+cache: {{shared: always}}
 issuers:
   casdoor:
     issuer: https://door.casdoor.test
@@ -42,7 +43,7 @@ resources:
 
 
 def policy_text(issuer: str, tool: str = '"get_*"') -> str:
-    """A policy for the tokens of `tests.support.tokens`, whose key set is at `<issuer>/jwks`."""
+    """A policy for the tokens of `tests.support.tokens`, whose key set is at `<issuer>/jwks`; decisions are shared."""
     return POLICY.format(jwks=f"{issuer}/jwks", tool=tool)
 
 

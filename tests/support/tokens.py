@@ -6,6 +6,7 @@
     mint(alg="ES512")                               signed with that algorithm's key, `kid` to match
     mint(key=SIGNING_KEYS["attacker"], kid="cert-rs256")   any key under any `kid`
     mint(MACHINE)                                   what the client credentials grant gives
+    mint_logout()                                   a logout token about the same person and client, as Casdoor sends it
     key_set_document()                              the JWK Set that knows the keys of `ALGORITHMS`
     issuer(), resource()                            the `Issuer` and `Resource` that accept `mint()`
 
@@ -144,6 +145,29 @@ def mint(
     key = key or SIGNING_KEYS[alg]
     members = _without_absent({"alg": alg, "kid": key.kid if kid is None else kid, "typ": "JWT"} | dict(header or {}))
     body = claims(overrides, now=now, lifetime_s=lifetime_s)
+    return sign(json.dumps(members).encode(), json.dumps(body).encode(), alg=alg, key=key)
+
+
+def mint_logout(
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    alg: str = "RS256",
+    key: SigningKey | None = None,
+    header: Mapping[str, Any] | None = None,
+    now: float | None = NOW,
+) -> str:
+    """A signed logout token of Casdoor's form (casdoor.md §2.6): no `exp`, `typ` is `JWT`."""
+    key = key or SIGNING_KEYS[alg]
+    members = _without_absent({"alg": alg, "kid": key.kid, "typ": "JWT"} | dict(header or {}))
+    usual = {
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+        "iss": ISSUER,
+        "sub": SUBJECT,
+        "aud": [CLIENT],
+        "iat": int(time.time() if now is None else now),
+        "jti": "admin/22222222-3333-4444-5555-666666666666",
+    }
+    body = _without_absent(usual | dict(overrides or {}))
     return sign(json.dumps(members).encode(), json.dumps(body).encode(), alg=alg, key=key)
 
 

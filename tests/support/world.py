@@ -11,7 +11,7 @@ from extauthz.service.call import Call
 from extauthz.service.checked import Checked
 from extauthz.service.keyring import KeyRing
 from extauthz.service.live import Live, Memories, Surroundings
-from extauthz.service.needs import Answer, KeysUnavailable, Need, NeedBinding, NeedKeys, NeedStored, Supplied
+from extauthz.service.needs import Answer, KeysUnavailable, Need, NeedBinding, NeedKeys, NeedStored, NeedTurn, Supplied
 from extauthz.service.procedure import check
 from extauthz.service.sealed import Sealer
 from tests.support import tokens
@@ -60,13 +60,18 @@ class World:
     answer: Callable[[Need], Answer] | None = None
     needs: list[Need] = field(default_factory=list)
     store: dict[str, bytes] = field(default_factory=dict)
+    random: Callable[[], float] = lambda: 0.0
     around: Surroundings = field(init=False)
 
     def __post_init__(self) -> None:
         ring = KeyRing(self.policy.issuers.values(), self.policy.cache, random.Random(1).random)
         numbers = itertools.count(1)
         self.around = Surroundings(
-            ring=ring, memories=Memories.bounded(), new_id=lambda: f"id{next(numbers)}", sealer=self.sealer
+            ring=ring,
+            memories=Memories.bounded(),
+            new_id=lambda: f"id{next(numbers)}",
+            sealer=self.sealer,
+            random=self.random,
         )
         if self.keys is not None:
             for issuer in self.policy.issuers.values():
@@ -79,6 +84,7 @@ class World:
         try:
             need = next(steps)
             while True:
+                assert not isinstance(need, NeedTurn), "one check at a time waits for no other"
                 self.needs.append(need)
                 self.now += takes_s
                 need = steps.send(Supplied(answer=self._answer(need), now=self.now))

@@ -30,7 +30,7 @@ Record: TypeAlias = dict[str, Any]
 
 _LEFT_OUT_WHEN_EMPTY: Final = (
     *("detail", "issuer", "organization", "subject", "client_id", "machine", "resource", "method", "targets"),
-    *("protocol_version", "rule", "policy_revision", "missing_scopes", "trace_id"),
+    *("protocol_version", "rule", "policy_revision", "missing_scopes", "header_only", "trace_id"),
 )
 
 _Entry = TypeVar("_Entry")
@@ -79,11 +79,14 @@ def line(details: CheckDetails, trace_id: str = "") -> bytes:
     """The record as one line."""
     who = "" if details.principal is None else _who_text(details.principal)
     what = _what_text(_about(details))
-    if who is not None and what is not None and not details.detail:
+    why = _why_text(details.detail) if details.detail else ""
+    if who is not None and what is not None and why is not None:
         # Nothing in these values has to be escaped: an id and words of ours, numbers, and hexadecimal digits.
         parts = (
             f'{{"time":"{_time(details.ended_ns)}","event":"decision","decision_id":"{details.decision_id}"',
-            f'"outcome":"{details.outcome.value}","reason":"{details.reason.value}","status":{details.status}',
+            f'"outcome":"{details.outcome.value}","reason":"{details.reason.value}"',
+            why,
+            f'"status":{details.status}',
             who,
             what,
             f'"duration_us":{(details.ended_ns - details.started_ns) // 1_000}',
@@ -100,7 +103,7 @@ def line(details: CheckDetails, trace_id: str = "") -> bytes:
     return made
 
 
-_About: TypeAlias = tuple[str, str, tuple[Target, ...], str, str, str, tuple[str, ...], CacheUse]
+_About: TypeAlias = tuple[str, str, tuple[Target, ...], str, str, str, tuple[str, ...], bool, CacheUse]
 
 
 def _about(details: CheckDetails) -> _About:
@@ -112,6 +115,7 @@ def _about(details: CheckDetails) -> _About:
         details.rule,
         details.policy_revision,
         details.missing_scopes,
+        details.header_only,
         details.cache,
     )
 
@@ -144,7 +148,7 @@ def _who(principal: Principal, bounds: _Bounds) -> Record:
 
 
 def _what(about: _About, bounds: _Bounds) -> Record:
-    resource, method, targets, protocol_version, rule, policy_revision, missing_scopes, cache = about
+    resource, method, targets, protocol_version, rule, policy_revision, missing, header_only, cache = about
     text = bounds.text
     return _without_empty(
         {
@@ -154,7 +158,8 @@ def _what(about: _About, bounds: _Bounds) -> Record:
             "protocol_version": text(protocol_version),
             "rule": text(rule),
             "policy_revision": text(policy_revision),
-            "missing_scopes": [text(scope) for scope in bounds.first(missing_scopes)],
+            "missing_scopes": [text(scope) for scope in bounds.first(missing)],
+            "header_only": header_only,
             "cache": cache.value,
         }
     )
@@ -183,6 +188,14 @@ def _who_text(principal: Principal) -> str | None:
     """The same for every check of a caller; None when it had to be cut."""
     bounds = _Bounds(0)
     members = _members(_who(principal, bounds))
+    return None if bounds.cut else members
+
+
+@lru_cache(MAX_REPEATED)
+def _why_text(detail: str) -> str | None:
+    """The same for most refusals of one kind, of which a flood can consist; None when it had to be cut."""
+    bounds = _Bounds(0)
+    members = _members({"detail": bounds.text(detail)})
     return None if bounds.cut else members
 
 

@@ -144,7 +144,11 @@ def sending_reader(tally: Tally, exporter: MetricExporter) -> MetricReader:
 
 
 def meter_provider(
-    tally: Tally, key_states: KeyStates, readers: Iterable[MetricReader], resource: Resource
+    tally: Tally,
+    key_states: KeyStates,
+    revocation_lag_s: Callable[[], float],
+    readers: Iterable[MetricReader],
+    resource: Resource,
 ) -> MeterProvider:
     """All instruments but the histogram, observed from the tally."""
     provider = MeterProvider(metric_readers=tuple(readers), resource=resource, shutdown_on_exit=False)
@@ -184,6 +188,9 @@ def meter_provider(
             if state.age_s is not None:
                 yield Observation(state.age_s, {"issuer": state.issuer})
 
+    def lags(_: CallbackOptions) -> Iterable[Observation]:
+        yield Observation(revocation_lag_s())
+
     count = meter.create_observable_counter
     count("extauthz.checks", [checks], "{check}", "Decisions.")
     count("extauthz.cache.requests", [lookups], "{request}", "Look-ups in caches, and how they went.")
@@ -191,4 +198,7 @@ def meter_provider(
     count("extauthz.policy.reloads", [reloads], "{reload}", "Times that the policy file was read again.")
     count("extauthz.telemetry.lost", [lost], "{record}", "Audit records and spans that were dropped.")
     meter.create_observable_gauge("extauthz.jwks.age", [ages], "s", "Time since the key set in use was fetched.")
+    meter.create_observable_gauge(
+        "extauthz.revocation.lag", [lags], "s", "For how long others may have known revocations that we do not."
+    )
     return provider

@@ -53,6 +53,7 @@ class Telemetry:
         self._tally = Tally(LabelBounds.of(policy, known_methods))
         self.observer: Final = TelemetryObserver(self._tally)
         self._key_states: Callable[[], Iterable[KeySetState]] = tuple
+        self._revocation_lag_s: Callable[[], float] = float
         self._recorder: Recorder | None = None
         self._providers: list[Any] = []
         self._scraped = False
@@ -61,6 +62,10 @@ class Telemetry:
     def keys_from(self, key_states: Callable[[], Iterable[KeySetState]]) -> None:
         """Where the ages of key sets come from."""
         self._key_states = key_states
+
+    def revocation_lag_from(self, lag_s: Callable[[], float]) -> None:
+        """Where the age of what is known of revocations comes from."""
+        self._revocation_lag_s = lag_s
 
     def adopt(self, policy: Policy) -> None:
         """Another policy is in force: its names count as labels."""
@@ -132,7 +137,7 @@ class Telemetry:
             emit = emitter(loggers)
         if plan.metrics:
             readers = [sending_reader(self._tally, exporters.metric_exporter(each)) for each in plan.metrics]
-            self._providers.append(meter_provider(self._tally, self._states, readers, resource))
+            self._providers.append(meter_provider(self._tally, self._states, self._lag_s, readers, resource))
         return spans, emit
 
     def _open_scrape(self, registry: "CollectorRegistry") -> None:
@@ -140,7 +145,10 @@ class Telemetry:
         from extauthz.adapters.telemetry.resource import described  # noqa: PLC0415 - as above
 
         readers = [scraped_reader(self._tally, registry)]
-        self._providers.append(meter_provider(self._tally, self._states, readers, described()))
+        self._providers.append(meter_provider(self._tally, self._states, self._lag_s, readers, described()))
 
     def _states(self) -> Iterable[KeySetState]:
         return self._key_states()
+
+    def _lag_s(self) -> float:
+        return self._revocation_lag_s()

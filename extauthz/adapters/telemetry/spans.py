@@ -91,6 +91,7 @@ def attributes(details: CheckDetails) -> dict[str, str]:
         "extauthz.resource": details.resource,
         "extauthz.policy.revision": details.policy_revision,
         "extauthz.rule": details.rule,
+        "extauthz.header_only": "true" if details.header_only else "",
     }
     return {name: value for name, value in every.items() if value}
 

@@ -10,7 +10,10 @@ import pytest
 
 from extauthz.adapters.blocking_shell import BlockingShell
 from extauthz.adapters.io_loop import IoLoop
+from extauthz.pdp.access_token import SignedToken, UnverifiedToken, digest_of, verify_signature
+from extauthz.pdp.jwk import Key
 from extauthz.pdp.reason import Outcome, Reason
+from extauthz.service import authentication
 from extauthz.service.call import Call
 from extauthz.service.details import CheckDetails
 from extauthz.service.live import Live
@@ -21,7 +24,7 @@ from tests.support import tokens
 from tests.support.checks import Seen, check_request, seen
 from tests.support.policies import policy
 from tests.support.waiting import eventually
-from tests.support.world import World, key_set, mint, weather
+from tests.support.world import World, key_set, kinds, mint, weather
 
 NOW_NS = tokens.NOW * 10**9
 
@@ -67,14 +70,20 @@ class Seats:
     """So many seats."""
 
     def __init__(self, number: int) -> None:
-        self._seats = threading.BoundedSemaphore(number) if number else None
+        self._free = number
+        self._lock = threading.Lock()
+        self.taken = 0
 
     def take_seat(self) -> bool:
-        return self._seats is not None and self._seats.acquire(blocking=False)
+        with self._lock:
+            if self.taken == self._free:
+                return False
+            self.taken += 1
+            return True
 
     def leave_seat(self) -> None:
-        assert self._seats is not None
-        self._seats.release()
+        with self._lock:
+            self.taken -= 1
 
 
 @pytest.fixture
@@ -91,6 +100,7 @@ class Bench:
     supply: Supply
     watching: Watching
     shell: BlockingShell
+    seats: Seats
 
     def ask(self, data: bytes, deadline: float | None = None) -> Seen:
         return seen(self.shell.answer(data, Call(NOW_NS, deadline)))
@@ -100,7 +110,7 @@ def bench(
     loop: IoLoop, *, seats: int = 4, keys: bool = True, supply: Supply | None = None, shared: bool = False
 ) -> Bench:
     world = World(keys=key_set() if keys else None, sealer=Sealer([b"0" * 32]) if shared else None)
-    supply, watching = supply or Supply(), Watching()
+    supply, watching, places = supply or Supply(), Watching(), Seats(seats)
     shell = BlockingShell(
         live=Live.of(world.policy),
         around=world.around,
@@ -108,9 +118,9 @@ def bench(
         loop=loop,
         observer=watching,
         clock_ns=lambda: NOW_NS,
-        seats=Seats(seats),
+        seats=places,
     )
-    return Bench(world, supply, watching, shell)
+    return Bench(world, supply, watching, shell, places)
 
 
 GOOD = check_request(token=mint())
@@ -140,7 +150,7 @@ def test_checks_that_wait_do_not_stop_warm_ones(loop: IoLoop) -> None:
     cold = bench(loop, seats=2, keys=False, supply=supply)
     warm = bench(loop, seats=2)
     with ThreadPoolExecutor(3) as threads:
-        waiting = [threads.submit(cold.ask, GOOD) for _ in range(2)]
+        waiting = [threads.submit(cold.ask, check_request(token=mint(jti=jti))) for jti in ("1", "2")]
         eventually(lambda: len(supply.needs) == 2, "both wait")
         assert warm.ask(GOOD).allowed
         assert cold.ask(GOOD).reason == Reason.KEYS_UNAVAILABLE
@@ -151,6 +161,80 @@ def test_checks_that_wait_do_not_stop_warm_ones(loop: IoLoop) -> None:
 async def _set(event: asyncio.Event | None) -> None:
     assert event is not None
     event.set()
+
+
+CROWD = 100
+
+
+def crowd(one: Bench, data: bytes, gate: asyncio.Event, loop: IoLoop) -> list[Seen]:
+    """Ask so many times at once; the gate opens when as many checks as can have come to wait."""
+    with ThreadPoolExecutor(CROWD) as threads:
+        asked = [threads.submit(one.ask, data) for _ in range(CROWD)]
+        eventually(lambda: len(one.supply.needs) > 0 and one.seats.taken == CROWD, "all wait")
+        loop.submit(_set(gate))
+        return [each.result(20) for each in asked]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_of_a_hundred_checks_with_the_same_new_token_one_finds_out(
+    loop: IoLoop, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    verified: list[UnverifiedToken] = []
+
+    def counting(token: UnverifiedToken, keys: tuple[Key, ...]) -> SignedToken | None:
+        verified.append(token)
+        return verify_signature(token, keys)
+
+    monkeypatch.setattr(authentication, "verify_signature", counting)
+    gate = asyncio.Event()
+    one = bench(loop, seats=CROWD, keys=shared, supply=Supply(go=gate), shared=shared)
+    answers = crowd(one, GOOD, gate, loop)
+    assert all(answer.allowed for answer in answers)
+    assert kinds(one.supply.needs) == (["NeedStored"] if shared else ["NeedKeys"])
+    assert len(verified) == 1
+
+
+def test_a_token_refused_to_the_first_of_a_hundred_is_refused_to_all(loop: IoLoop) -> None:
+    gate = asyncio.Event()
+    one = bench(loop, seats=CROWD, keys=False, supply=Supply(go=gate))
+    answers = crowd(one, check_request(token=mint(owner="rival")), gate, loop)
+    assert {answer.reason for answer in answers} == {Reason.TOKEN_ORGANIZATION}
+    assert sorted(answer.metadata["cache"] for answer in answers) == ["memory"] * (CROWD - 1) + ["none"]
+
+
+def test_those_who_wait_go_on_by_themselves_when_the_first_fails(loop: IoLoop) -> None:
+    gate = asyncio.Event()
+    one = bench(loop, seats=CROWD, keys=False, supply=Supply(go=gate, fails=True))
+    memory_key = (one.world.policy.revision, "weather", digest_of(mint()))
+    answers = crowd(one, GOOD, gate, loop)
+    assert {answer.reason for answer in answers} == {Reason.INTERNAL_ERROR}
+    assert len(one.supply.needs) == CROWD
+    assert one.world.around.turns.take(memory_key) is None, "the turn of the first has ended"
+    one.world.around.turns.end(memory_key)
+    one.supply.fails = False
+    assert one.ask(GOOD).allowed
+
+
+def test_without_a_seat_to_wait_in_a_check_does_the_work_itself(loop: IoLoop) -> None:
+    gate = asyncio.Event()
+    one = bench(loop, seats=1, supply=Supply(go=gate), shared=True)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(one.ask, GOOD)
+        eventually(lambda: len(one.supply.needs) == 1, "the first waits for the store")
+        assert one.ask(GOOD).allowed
+        loop.submit(_set(gate))
+        assert first.result(10).allowed
+
+
+def test_who_waited_for_another_beyond_its_deadline_is_told_so(loop: IoLoop) -> None:
+    gate = asyncio.Event()
+    one = bench(loop, seats=2, supply=Supply(go=gate), shared=True)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(one.ask, GOOD)
+        eventually(lambda: len(one.supply.needs) == 1, "the first waits for the store")
+        assert one.ask(GOOD, deadline=NOW_NS / 1e9).reason == Reason.DEADLINE_EXCEEDED
+        loop.submit(_set(gate))
+        assert first.result(10).allowed
 
 
 def test_after_the_deadline_the_answer_is_deadline_exceeded(loop: IoLoop) -> None:

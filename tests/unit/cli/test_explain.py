@@ -73,6 +73,33 @@ def test_reason_and_rule(
     assert answer["allowed"] == (reason == "allowed")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--uri", "weather://rome", "--method", "resources/read"), "allowed"),
+        (("--method", "tools/list"), "allowed"),
+        (("--method", "completion/complete"), "body_missing"),
+        (("--tool", "get_forecast"), "body_missing"),
+        (("--method", "tools/list", "--header", "MCP-Protocol-Version: 2025-11-25"), "body_missing"),
+        (("--method", "GET"), "allowed"),
+    ],
+)
+def test_a_proxy_that_hands_no_body_over_is_told_apart(
+    capsys: pytest.CaptureFixture[str], policy: str, arguments: tuple[str, ...], reason: str
+) -> None:
+    """A rule of tools/call reads arguments, so that it needs the body."""
+    text = Path(policy).read_text() + '      - {methods: [resources/read], uris: ["weather://*"]}\n'
+    Path(policy).write_text(text.replace("    baseline", "    header_only: true\n    baseline"))
+    answer = explained(capsys, policy, "--claims", READ, "--without-body", *arguments)
+    assert answer["reason"] == reason
+    told = {step["step"]: step["found"] for step in answer["steps"]}  # type: ignore[attr-defined]
+    assert ("decided on headers" in told["body"]) is (reason == "allowed" and "GET" not in arguments)
+
+
+def test_without_the_setting_a_body_is_needed(capsys: pytest.CaptureFixture[str], policy: str) -> None:
+    assert explained(capsys, policy, "--claims", READ, "--without-body", "--tool", "get_x")["reason"] == "body_missing"
+
+
 def test_the_last_step_is_the_one_that_decided(capsys: pytest.CaptureFixture[str], policy: str) -> None:
     steps = explained(capsys, policy, "--claims", READ, "--tool", "purge")["steps"]
     assert isinstance(steps, list)

@@ -5,7 +5,16 @@ from typing import Any, Final
 import pytest
 
 from extauthz.pdp import access_token
-from extauthz.pdp.access_token import SignedToken, TokenFault, UnverifiedToken, inspect, judge, screen, verify_signature
+from extauthz.pdp.access_token import (
+    SignedToken,
+    TokenFault,
+    UnverifiedToken,
+    digest_of,
+    inspect,
+    judge,
+    screen,
+    verify_signature,
+)
 from extauthz.pdp.jwks import KeySet, parse_key_set
 from extauthz.pdp.policy import Issuer, Resource
 from extauthz.pdp.principal import Principal, VerifiedToken
@@ -78,6 +87,7 @@ def test_good_token_becomes_a_principal() -> None:
         issued_at=NOW,
         expires_at=NOW + 3600,
         token_id="admin/11111111-2222-3333-4444-555555555555",
+        digests=(digest_of(mint(claims)),),
     )
 
 

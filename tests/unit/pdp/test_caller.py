@@ -25,7 +25,7 @@ ALICE = Principal(
 
 def caller(prefix: str = "x-auth-", **changes: object) -> Caller:
     principal = replace(ALICE, **changes)  # type: ignore[arg-type]
-    token = VerifiedToken(principal=principal, issued_at=0, expires_at=1, token_id="")
+    token = VerifiedToken(principal=principal, issued_at=0, expires_at=1, token_id="", digests=(b"d" * 32,))
     return Caller.of(token, resource(upstream_headers=UpstreamHeaders(prefix=prefix)))
 
 

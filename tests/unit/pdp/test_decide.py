@@ -21,6 +21,7 @@ class Says:
 
     truth: Truth
     reads_beyond_identity: bool = False
+    reads_arguments: bool = False
     text: str = "…"
     asked: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -247,14 +248,20 @@ def test_a_decision_that_read_arguments_is_not_memorable() -> None:
 
 
 def test_arguments_that_may_not_be_what_the_server_reads_count_against_the_caller() -> None:
-    holds = Says(Truth.TRUE, reads_beyond_identity=True)
+    holds = Says(Truth.TRUE, reads_beyond_identity=True, reads_arguments=True)
     allow = resource([rule(["tools/call"], [], when=holds)], baseline=[])
     assert reason(allow, call(arguments_exact=True)) is Reason.ALLOWED
     assert reason(allow, call(arguments_exact=False)) is Reason.POLICY_DENIED
-    fails = Says(Truth.FALSE, reads_beyond_identity=True)
+    fails = Says(Truth.FALSE, reads_beyond_identity=True, reads_arguments=True)
     deny = resource([rule(["*"], []), rule(["tools/call"], effect=Effect.DENY, when=fails)], baseline=[])
     assert reason(deny, call(arguments_exact=True)) is Reason.ALLOWED
     assert reason(deny, call(arguments_exact=False)) is Reason.POLICY_DENIED
+
+
+def test_conditions_that_read_no_arguments_count_whatever_the_arguments_are() -> None:
+    holds = Says(Truth.TRUE, reads_beyond_identity=True)
+    allow = resource([rule(["tools/call"], [], when=holds)], baseline=[])
+    assert reason(allow, call(arguments_exact=False)) is Reason.ALLOWED
 
 
 def test_client_responses_need_the_resource_to_allow_them() -> None:

@@ -118,7 +118,7 @@ def test_the_request_id_is_echoed_as_it_was(request_id: Any) -> None:
 )
 def test_jsonrpc_denials_are_for_requests_that_policy_refuses(reason: Reason, kind: MessageKind, status: int) -> None:
     where = resource(denial=DenialForm.JSONRPC)
-    assert refused(reason, resource=where, operation=replace(CALL, kind=kind)).status == status
+    assert refused(reason, resource=where, operation=CALL._replace(kind=kind)).status == status
 
 
 def test_step_up_names_required_and_granted_scopes_where_the_resource_says_so() -> None:

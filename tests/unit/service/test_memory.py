@@ -25,18 +25,31 @@ def test_the_least_recently_used_goes_first() -> None:
     assert len(memory) == 2
 
 
-def test_put_if_absent_keeps_what_is_there_while_it_lives() -> None:
+def put_if_same(memory: Memory[str], seen: str | None, value: str, now: float = 1.0) -> bool:
+    return memory.put_if_same("k", seen, value, until=10.0, now=now, size_bytes=1)
+
+
+def test_put_if_same_replaces_what_was_seen_and_nothing_else() -> None:
     memory: Memory[str] = Memory(10, 10**6)
-    assert memory.put_if_absent("k", "first", until=10.0, now=1.0, size_bytes=1) == "first"
-    assert memory.put_if_absent("k", "second", until=20.0, now=9.0, size_bytes=1) == "first"
-    assert memory.put_if_absent("k", "third", until=20.0, now=10.0, size_bytes=1) == "third"
+    assert put_if_same(memory, None, "first")
+    assert not put_if_same(memory, None, "second")
+    first = memory.get("k", 1.0)
+    assert put_if_same(memory, first, "third")
+    assert not put_if_same(memory, first, "fourth")
+    assert memory.get("k", 1.0) == "third"
 
 
-def test_put_if_absent_is_bounded_too() -> None:
-    memory: Memory[int] = Memory(3, 10**6)
-    for number in range(10):
-        memory.put_if_absent(number, number, until=9.0, now=1.0, size_bytes=1)
-    assert len(memory) == 3
+def test_put_if_same_takes_what_has_ended_for_absent() -> None:
+    memory: Memory[str] = Memory(10, 10**6)
+    assert put_if_same(memory, None, "first")
+    assert put_if_same(memory, None, "second", now=10.0)
+
+
+def test_items_are_those_that_live() -> None:
+    memory: Memory[int] = Memory(10, 10**6)
+    for number in range(3):
+        memory.put(number, number * 10, until=float(number), size_bytes=1)
+    assert memory.items(1.0) == [(2, 20)]
 
 
 def test_clear_forgets_everything() -> None:

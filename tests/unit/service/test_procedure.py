@@ -78,6 +78,7 @@ ELSEWHERE = {
     Reason.TOKEN_REVOKED,
     Reason.KEYS_UNAVAILABLE,
     Reason.INTROSPECTION_UNAVAILABLE,
+    Reason.REVOCATIONS_UNAVAILABLE,
     Reason.DEADLINE_EXCEEDED,
     Reason.INTERNAL_ERROR,
 }
@@ -499,7 +500,7 @@ def hostile(entry: bytes, other: bytes) -> list[bytes]:
         entry + b"\x00",
         entry[:-40] + bytes([entry[-40] ^ 1]) + entry[-39:],
         other,
-        b'["allow","allowed",0,9999999999]',
+        b'[1,"allow","allowed",0,9999999999]',
         entry.replace(b"deny", b"allow"),
     ]
 
@@ -509,7 +510,7 @@ def test_a_hostile_entry_is_a_miss(index: int) -> None:
     one = fleet()
     ask(good(body=call_tool("set_alert")), one)
     (key, entry) = next(iter(one.store.items()))
-    foreign = Sealer([b"1" * 32]).seal("decision", key, b'["allow","allowed",0,9999999999]', 9999999999)
+    foreign = Sealer([b"1" * 32]).seal("decision", key, b'[1,"allow","allowed",0,9999999999]', 9999999999)
     one.store[key] = hostile(entry, foreign)[index]
     other = one.sibling(keys=None)
     assert ask(good(body=call_tool("set_alert")), other).reason == Reason.KEYS_UNAVAILABLE

@@ -26,14 +26,19 @@ def test_a_statement_vouches_for_no_other_decision(stored: Permit | Deny, made: 
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"{", b"null", b"[]", b"7", b'"x"', b'{"a":1}', b'["allow","allowed",-1]', b'["allow","allowed",-1,"x"]'],
+    [
+        *(b"", b"{", b"null", b"[]", b"7", b'"x"', b'{"a":1}'),
+        *(b'[1,"allow","allowed",-1]', b'[1,"allow","allowed",-1,"x"]'),
+        *(b'["allow","allowed",-1,100]', b'[0,"allow","allowed",-1,100]', b'[2,"allow","allowed",-1,100]'),
+        *(b'[true,"allow","allowed",-1,"100"]', b'[1,true,"allowed",-1,100]', b'[1,1,"allowed",-1,100]'),
+    ],
 )
 def test_an_authentic_statement_of_another_version_vouches_for_nothing(payload: bytes) -> None:
     assert vouched_until(payload, BY_BASELINE) is None
 
 
 def test_no_claim_stands_in_a_statement() -> None:
-    assert pack(PERMIT, 100) == b'["allow","allowed",0,100]'
+    assert pack(PERMIT, 100) == b'[1,"allow","allowed",0,100]'
 
 
 def operation(method: str = "tools/call", *names: str, era: Era = Era.MODERN) -> Operation:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -126,6 +126,29 @@ def test_an_entry_that_is_not_ours_is_a_miss_and_reported_as_invalid(value: byte
         bench = Bench(clock, store=store)
         assert await bench.supply(NeedStored(key="decision:1")) is None
         assert bench.results == [(CacheKind.DECISION, CacheResult.INVALID)]
+
+    in_virtual_time(main)
+
+
+def test_one_entry_is_looked_up_once_however_many_ask_at_once() -> None:
+    class Slow(MemoryStore):
+        asked: ClassVar[list[str]] = []
+
+        async def get(self, key: str) -> bytes | None:
+            self.asked.append(key)
+            await asyncio.sleep(0.001)
+            return await super().get(key)
+
+    async def main(clock: Clock) -> None:
+        store = Slow(clock=clock)
+        await store.put("decision:1", sealed("decision:1"), 60)
+        bench = Bench(clock, store=store)
+        needs = [NeedStored(key=key) for key in ("decision:1", "decision:2") * 50]
+        answers = await asyncio.gather(*(bench.supply(need) for need in needs))
+        assert answers == [sealed("decision:1"), None] * 50
+        assert sorted(store.asked) == ["decision:1", "decision:2"]
+        await bench.supply(needs[0])
+        assert len(store.asked) == 3  # nothing is remembered here
 
     in_virtual_time(main)
 

@@ -62,6 +62,8 @@ class TestContent:
         assert (made["outcome"], made["reason"], made["status"]) == ("deny", "scope_insufficient", 403)
         assert made["detail"] == "the rule wants weather:write"
         assert made["missing_scopes"] == ["weather:write"]
+        assert "header_only" not in made
+        assert json.loads(line(decided(header_only=True)))["header_only"] is True
         assert made["cache"] == "none"
         assert "trace_id" not in made
 
@@ -186,7 +188,16 @@ def test_a_record_holds_only_what_otlp_can_carry() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"detail": "why\n"}, {"principal": None}, {"targets": ()}, {"method": "é" * 400}]
+    "changes",
+    [
+        {},
+        {"detail": "why\n"},
+        {"detail": 'é\u2028"}'},
+        {"detail": "long" * 100},
+        {"principal": None},
+        {"targets": ()},
+        {"method": "é" * 400},
+    ],
 )
 @pytest.mark.parametrize("trace_id", ["", "0af7651916cd43dd8448eb211c80319c"])
 def test_the_line_is_the_record_however_it_was_put_together(changes: dict[str, Any], trace_id: str) -> None:

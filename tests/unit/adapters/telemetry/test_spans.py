@@ -63,6 +63,10 @@ class TestTheSpan:
             "extauthz.rule": "extauthz.yaml:31",
         }
 
+    def test_a_decision_on_headers_alone_is_called_one(self) -> None:
+        attributes = dict(span_of(decided(header_only=True)).attributes or {})
+        assert attributes["extauthz.header_only"] == "true"
+
     def test_a_prompt_is_named_as_a_prompt(self) -> None:
         details = decided(method="prompts/get", targets=(Target(TargetKind.PROMPT, "summary"),))
         attributes = dict(span_of(details).attributes or {})

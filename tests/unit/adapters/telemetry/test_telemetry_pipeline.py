@@ -172,6 +172,7 @@ class TestMetrics:
     def test_a_scrape_has_every_metric_under_its_prometheus_name(self, opened: Open) -> None:
         telemetry = opened()
         telemetry.keys_from(lambda: (KeySetState(issuer="casdoor", age_s=12.5, keys=2, last_fault=""),))
+        telemetry.revocation_lag_from(lambda: 0.25)
         observe_everything(telemetry.observer)
         found = samples(telemetry)
         allowed = (("mcp_method_name", "tools/call"), ("outcome", "allow"), ("reason", "allowed"))
@@ -192,6 +193,7 @@ class TestMetrics:
         assert found["extauthz_jwks_age_seconds", (("issuer", "casdoor"),)] == 12.5
         assert found["extauthz_jwks_fetches_total", (("issuer", "casdoor"), ("result", "ok"))] == 1
         assert found["extauthz_policy_reloads_total", (("result", "failed"),)] == 1
+        assert found["extauthz_revocation_lag_seconds", ()] == 0.25
 
     def test_durations_are_a_histogram_with_buckets_from_ten_microseconds(self, opened: Open) -> None:
         telemetry = opened()
@@ -242,6 +244,7 @@ class TestMetrics:
             "extauthz.jwks.age": "s",
             "extauthz.jwks.fetches": "{fetch}",
             "extauthz.policy.reloads": "{reload}",
+            "extauthz.revocation.lag": "s",
         }
         (check,) = [
             point

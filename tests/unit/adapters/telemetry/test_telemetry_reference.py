@@ -25,6 +25,7 @@ EVERYTHING = decided(
     principal=MACHINE,
     targets=(Target(TargetKind.TOOL, "t"), Target(TargetKind.PROMPT, "p" * 10_000)),
     missing_scopes=("a",),
+    header_only=True,
 )
 
 

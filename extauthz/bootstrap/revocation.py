@@ -1,0 +1,71 @@
+"""The revocations of one serving process, joined to those of the others where there is a Redis."""
+
+import os
+import secrets
+import time
+from dataclasses import dataclass
+
+from extauthz.adapters.io_loop import IoLoop
+from extauthz.adapters.process_revoker import ProcessRevoker
+from extauthz.adapters.redis_clients import RedisClient, redis_client
+from extauthz.adapters.revocation_channel import COMMAND_DEADLINE_S, RevocationChannel
+from extauthz.adapters.revocation_log import RedisRevocationLog
+from extauthz.config.settings import RedisSettings
+from extauthz.service.ports import Observer
+from extauthz.service.revocation_cipher import RevocationCipher
+from extauthz.service.revocation_sharing import RevocationSharing
+from extauthz.service.revocations import Revocations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationParts:
+    """`known` is what checks ask, `revoker` what those call who revoke."""
+
+    known: Revocations
+    revoker: ProcessRevoker
+    channel: RevocationChannel | None
+    client: RedisClient | None
+
+    @property
+    def state(self) -> str:
+        """One sentence for the operator; empty when all is well."""
+        return "" if self.channel is None else self.channel.state
+
+    def lag_s(self) -> float:
+        """For how long other processes may have known revocations that this one does not; 0 without Redis."""
+        return self.known.lag_s(time.time())
+
+    def start(self) -> None:
+        """Get in step with the others; waits for that, but not for longer than `FIRST_ROUND_S`."""
+        if self.channel is not None:
+            self.channel.start()
+
+    async def close(self) -> None:
+        """Stop listening to the others."""
+        if self.channel is not None:
+            self.channel.stop()
+        if self.client is not None:
+            await self.client.close()
+
+
+def revocation_parts(redis: RedisSettings | None, *, loop: IoLoop, observer: Observer) -> RevocationParts:
+    """Build them. Raises ValueError for a Redis URL that cannot be used."""
+    if redis is None:
+        known = Revocations()
+        return RevocationParts(known=known, revoker=_revoker(known, None), channel=None, client=None)
+    known = Revocations(shared_since=time.time())
+    client = redis_client(redis.url.reveal(), clock=time.monotonic, deadline_s=COMMAND_DEADLINE_S)
+    cipher = RevocationCipher([secret.reveal().encode() for secret in redis.cache_secrets], os.urandom)
+    log = RedisRevocationLog(client, cipher=cipher, new_epoch=_random_word, clock=time.time)
+    sharing = RevocationSharing(revocations=known, log=log, observer=observer, clock=time.time)
+    channel = RevocationChannel(sharing, revocations=known, loop=loop)
+    return RevocationParts(known=known, revoker=_revoker(known, channel), channel=channel, client=client)
+
+
+def _revoker(known: Revocations, channel: RevocationChannel | None) -> ProcessRevoker:
+    return ProcessRevoker(known, channel, clock=time.time, new_id=_random_word)
+
+
+def _random_word() -> str:
+    """128 random bits in hexadecimal."""
+    return secrets.token_hex(16)
