@@ -1,6 +1,9 @@
 """`make bench`: what one check costs. Prints a table; figures are of this machine, and of this run.
 
     python -m tests.bench [--quick] [--json]
+    python -m tests.bench chaos                 what a bad day of Redis costs: see `chaos`
+    python -m tests.bench caches                what a check costs by where its token is answered from: see `caches`
+    python -m tests.bench revocation            how soon a revocation counts elsewhere, and its cost: see `revocation`
 
 Three things, in one run: the plain function (no transport), the process (start, memory), and checks per second over
 grpcio on one core beside a server that answers the same bytes every time. Server and load are on a core each; rounds
@@ -11,7 +14,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import shutil
 import statistics
 import sys
@@ -26,10 +28,12 @@ from extauthz.demo.processes import LOOPBACK, Program, free_port, serves_grpc
 from extauthz.service.call import Call
 from extauthz.service.live import Live
 from extauthz.service.procedure import check
+from tests.bench import caches, chaos, revocation
 from tests.bench.h2_load import Load, load
+from tests.bench.machine import machine
 from tests.bench.observing import observer
+from tests.bench.typical_request import typical
 from tests.support import tokens
-from tests.support.checks import check_request, message
 from tests.support.http_issuer import HttpIssuer
 from tests.support.served import policy_text
 from tests.support.world import World, mint
@@ -80,13 +84,6 @@ def timed(function: Callable[[], None], times: int) -> float:
     for _ in range(times):
         function()
     return (time.perf_counter() - begin) / times * 1e6
-
-
-def typical(token: str) -> bytes:
-    """A request as Envoy sends it: 20 headers, a 1 KB token, a body of 300 bytes."""
-    body = message(params={"name": "get_forecast", "arguments": {"city": "Rome", "days": 3, "note": "n" * 180}})
-    more = {f"x-header-{number}": "some value of usual length" for number in range(10)}
-    return check_request(body, token=token, headers={"user-agent": "mcp-python/2.3.0", **more})
 
 
 def pinned(core: int) -> list[str]:
@@ -163,15 +160,6 @@ def throughput(folder: Path, issuer: str, rounds: int, seconds: float) -> dict[s
     return results
 
 
-def machine() -> str:
-    """What the figures are of."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.machine(),
-    )
-    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"
-
-
 def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="make bench")
@@ -220,4 +208,11 @@ def table(report: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if sys.argv[1:2] == ["chaos"]:
+        chaos.main(sys.argv[2:])
+    elif sys.argv[1:2] == ["caches"]:
+        caches.main(sys.argv[2:])
+    elif sys.argv[1:2] == ["revocation"]:
+        revocation.main(sys.argv[2:])
+    else:
+        main(sys.argv[1:])
