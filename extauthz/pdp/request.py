@@ -1,9 +1,8 @@
 """What the proxy says about one HTTP request, without a word of the proxy's own messages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class BodyForm(StrEnum):
@@ -15,13 +14,13 @@ class BodyForm(StrEnum):
     """Text in which the proxy put `!` for each byte that is not UTF-8: not what the server will read then."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """One request as the proxy described it.
 
     Header names are lower case; a repeated header is one value joined by `,` whichever way the proxy sends headers,
-    so a single-valued header with a comma is a repeated one. `path` includes the query. `body_size` is the proxy's own
-    count of body bytes received: larger than `len(body)` means that the body was cut.
+    so a single-valued header with a comma is a repeated one. `path` includes the query. `body_size` is the proxy's
+    own count of body bytes received: larger than `len(body)` means that the body was cut. A named tuple, as
+    `Operation` is: one is made for every check.
     """
 
     method: str
@@ -29,7 +28,7 @@ class HttpRequest:
     authority: str
     path: str
     headers: Mapping[str, str]
-    body: bytes = field(default=b"", repr=False)
+    body: bytes = b""
     body_form: BodyForm = BodyForm.RAW
     body_size: int = 0
     route_resource: str = ""

@@ -1,6 +1,6 @@
 """The result of a check: the bytes for the proxy, and the facts for observers."""
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from extauthz.pdp.decision import Decision, Deny, Permit
 from extauthz.pdp.operation import Operation, Unreadable
@@ -13,11 +13,10 @@ from extauthz.service.details import CacheUse, CheckDetails, Wait
 from extauthz.service.needs import Write
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """One finished check."""
+class Checked(NamedTuple):
+    """One finished check. A named tuple, as `Operation` is: one is made for every check."""
 
-    response: bytes = field(repr=False)
+    response: bytes
     decision_id: str
     decision: Decision | None
     """None for an answered preflight."""
@@ -29,6 +28,10 @@ class Checked:
     principal: Principal | None
     cache: CacheUse
     writes: tuple[Write, ...] = ()
+
+    def __repr__(self) -> str:
+        """Only what cannot hold a secret."""
+        return f"Checked({self.decision_id} {self.reason})"
 
     @property
     def status(self) -> int:

@@ -7,7 +7,7 @@ it with every generated body; those that do not are shown to be no servers for `
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -108,7 +108,7 @@ _ERAS: tuple[Callable[[dict[str, Any]], Any], ...] = (
 
 
 def without_body(request: HttpRequest) -> HttpRequest:
-    return replace(request, body=b"", body_size=0)
+    return request._replace(body=b"", body_size=0)
 
 
 def _same(read: object, operation: Operation) -> bool:

@@ -7,7 +7,6 @@ and routes to an era by the rules of an official SDK. None shares code with what
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pytest
@@ -477,7 +476,7 @@ def test_a_flipped_byte_never_changes_who_reads_what(request: HttpRequest, data:
     """A message with any one byte replaced is refused, or again the same to every server."""
     at = data.draw(st.integers(0, len(request.body) - 1))
     byte = data.draw(st.integers(0, 255))
-    changed = replace(request, body=request.body[:at] + bytes([byte]) + request.body[at + 1 :])
+    changed = request._replace(body=request.body[:at] + bytes([byte]) + request.body[at + 1 :])
     operation = read_operation(changed)
     if isinstance(operation, Operation) and operation.known:
         assert all(carried_out(changed.body, member) == reading_of(operation) for member in FINDERS.values())

@@ -18,7 +18,7 @@ CALL = Operation(kind=MessageKind.REQUEST, method="tools/call", era=Era.MODERN)
 
 
 def with_headers(**headers: str) -> HttpRequest:
-    return replace(REQUEST, headers={name.replace("__", "-"): value for name, value in headers.items()})
+    return REQUEST._replace(headers={name.replace("__", "-"): value for name, value in headers.items()})
 
 
 def refused(reason: Reason, **more: Any) -> Reply:
@@ -58,7 +58,7 @@ def test_no_header_is_both_set_and_removed() -> None:
     permit = Permit(principal=ALICE, rule=None, memorable=True)
     names = ("subject", "issuer", "organization", "client-id", "scopes", "decision", "other")
     verdict = forward(
-        resource(), permit, caller(), replace(REQUEST, headers={f"x-auth-{name}": "x" for name in names}), "id1"
+        resource(), permit, caller(), REQUEST._replace(headers={f"x-auth-{name}": "x" for name in names}), "id1"
     )
     assert not {name for name, _ in verdict.set_headers} & set(verdict.remove_headers)
 

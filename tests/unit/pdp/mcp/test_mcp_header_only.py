@@ -3,7 +3,7 @@
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ TOOL, PROMPT, RESOURCE = TargetKind.TOOL, TargetKind.PROMPT, TargetKind.RESOURCE
 
 def bare(headers: Mapping[str, str | None] | None = None, message: dict[str, Any] | None = None) -> HttpRequest:
     """A conforming request of 2026-07-28 but for the given headers, its body kept back by the proxy."""
-    return replace(modern(message or call(), headers), body=b"", body_size=0)
+    return modern(message or call(), headers)._replace(body=b"", body_size=0)
 
 
 def settled(message: HttpRequest, methods: frozenset[str] = SETTLED_METHODS) -> Operation:
@@ -109,7 +109,7 @@ def test_a_body_that_is_there_is_read_and_counts() -> None:
 @pytest.mark.parametrize("value", ["true", "false", ""])
 def test_a_body_that_the_proxy_cut_is_never_left_out(value: str) -> None:
     assert refused(bare({"x-envoy-auth-partial-body": value})).reason in (Reason.BODY_TRUNCATED, Reason.BODY_MISSING)
-    assert refused(replace(bare(), body_size=70_000)).reason is Reason.BODY_TRUNCATED
+    assert refused(bare()._replace(body_size=70_000)).reason is Reason.BODY_TRUNCATED
 
 
 @pytest.mark.parametrize("length", ["0", "00", "-1", "1,1", "", "x"])
@@ -244,11 +244,11 @@ def test_mirrored_arguments_must_be_well_formed_and_decide_nothing() -> None:
 
 def test_the_proxys_own_reading_must_agree_where_there_is_one() -> None:
     read = {"method": "tools/call", "params": {"name": "get_forecast"}}
-    assert settled(replace(bare(), mcp_metadata=read)).header_only
+    assert settled(bare()._replace(mcp_metadata=read)).header_only
     for other in ({"method": "tools/list"}, {"method": "tools/call", "params": {"name": "admin"}}):
-        assert refused(replace(bare(), mcp_metadata=other)).reason is Reason.HEADER_MISMATCH
+        assert refused(bare()._replace(mcp_metadata=other)).reason is Reason.HEADER_MISMATCH
     listed = bare(message=request("tools/list"))
-    assert refused(replace(listed, mcp_metadata=read)).reason is Reason.HEADER_MISMATCH
+    assert refused(listed._replace(mcp_metadata=read)).reason is Reason.HEADER_MISMATCH
 
 
 # Step 5: what headers do not say decides nothing
@@ -296,7 +296,7 @@ def test_a_condition_on_arguments_is_never_met_on_headers_alone() -> None:
 @given(requests())
 def test_with_the_body_at_hand_the_same_would_be_decided(message: HttpRequest) -> None:
     """Whatever body comes with headers that settle an operation: it is that operation, or it is refused."""
-    headers = read_operation(replace(message, body=b"", body_size=0), SETTLED_METHODS)
+    headers = read_operation(message._replace(body=b"", body_size=0), SETTLED_METHODS)
     body = read_operation(message)
     if isinstance(headers, Operation) and isinstance(body, Operation) and message.method == "POST":
         assert body == headers._replace(
@@ -311,7 +311,7 @@ def test_bodies_that_say_the_same_are_among_them() -> None:
     """Else the search would show nothing."""
 
     def both(message: HttpRequest) -> bool:
-        headers = read_operation(replace(message, body=b"", body_size=0), SETTLED_METHODS)
+        headers = read_operation(message._replace(body=b"", body_size=0), SETTLED_METHODS)
         named = isinstance(headers, Operation) and headers.header_only and headers.targets != ()
         return named and isinstance(read_operation(message), Operation)
 
