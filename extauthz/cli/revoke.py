@@ -25,6 +25,8 @@ TIMEOUT_S: Final = 5.0
 """For one answer: the service waits for Redis for a second at most."""
 MAX_DIGITS: Final = 12
 """Of a moment in Unix seconds: the year 9999 has as many."""
+_CLOCKS_DIFFER_S: Final = 3_600
+"""By how much the service's clock may be behind ours; it takes no end that is too far away by its own."""
 TOKEN_VARIABLE: Final = "EXTAUTHZ_ADMIN_TOKEN"  # noqa: S105 - a name, not a secret
 
 _GROUPS: Final = ("subject", "user", "client", "organization")
@@ -155,7 +157,7 @@ def _of_token(file: str, now: float) -> list[dict[str, Any]]:
     if isinstance(ends, int | float):
         if ends + TOKEN_GRACE_S <= now:
             raise click.ClickException(f"the token ended {now - ends:.0f} s ago: there is nothing to revoke")
-        life["until"] = min(int(ends) + TOKEN_GRACE_S, int(now) + MAX_LIFE_S)
+        life["until"] = min(int(ends) + TOKEN_GRACE_S, int(now) + MAX_LIFE_S - _CLOCKS_DIFFER_S)
     return [{"by": RevokedBy.TOKEN.value, "value": digest.hex(), **life} for digest in revocation_digests(token)]
 
 

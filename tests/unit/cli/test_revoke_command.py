@@ -213,6 +213,13 @@ class TestFailures:
         assert result.exit_code == 0, result.output
         assert len(port.in_force) == 1
 
+    def test_a_service_whose_clock_is_behind_takes_the_longest_life_too(self, port: AdminPort, tmp_path: Path) -> None:
+        port.now -= 60
+        (tmp_path / "token.txt").write_text(mint({"exp": 2**53 - 1}))
+        result = run(f"--token-file={tmp_path / 'token.txt'}", f"--admin={port.url}")
+        assert result.exit_code == 0, result.output
+        assert len(port.in_force) == 1
+
     def test_another_admin_token_is_refused_by_the_service(self, port: AdminPort) -> None:
         result = run("--list", f"--admin={port.url}", EXTAUTHZ_ADMIN_TOKEN="x" * 32)
         assert result.exit_code == 1
