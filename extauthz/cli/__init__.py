@@ -47,7 +47,7 @@ class LazyGroup(click.Group):
         """Names, in the order of the table."""
         return list(SUBCOMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """Import a subcommand. Raises `click.ClickException` when something that it needs is not installed."""
         entry = SUBCOMMANDS.get(cmd_name)
         if entry is None:
@@ -81,7 +81,7 @@ class LazyGroup(click.Group):
                 raise
             raise click.UsageError(f'no command "{args[0]}": did you mean "{close[0]}"?', ctx) from error
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """The list of subcommands, from the table alone."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in SUBCOMMANDS.items()])

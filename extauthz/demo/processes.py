@@ -175,7 +175,7 @@ class Program:
         try:
             self.start()
             self.wait_until_ready()
-        except BaseException:
+        except BaseException:  # Ctrl-C too must leave nothing running; it goes on from here
             self.stop()
             raise
         return self

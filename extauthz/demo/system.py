@@ -146,7 +146,7 @@ class System:
             raise ProgramError(f"port {self.port} on {LOOPBACK} is in use by another program")
         try:
             self._start()
-        except BaseException:
+        except BaseException:  # Ctrl-C too must leave nothing running; it goes on from here
             self.stop()
             raise
 

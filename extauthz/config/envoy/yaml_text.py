@@ -47,13 +47,23 @@ class _Dumper(yaml.SafeDumper):
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - PyYAML's
         super().increase_indent(flow, indentless=False)
 
-    def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:  # noqa: FBT001
+    def represent_mapping(
+        self,
+        tag: str,
+        mapping: Any,
+        flow_style: bool | None = None,  # noqa: FBT001 - PyYAML's signature
+    ) -> yaml.MappingNode:
         """Short mappings of scalars on one line."""
         node = super().represent_mapping(tag, mapping, flow_style)
         node.flow_style = _fits_one_line([part for pair in node.value for part in pair])
         return node
 
-    def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:  # noqa: FBT001
+    def represent_sequence(
+        self,
+        tag: str,
+        sequence: Any,
+        flow_style: bool | None = None,  # noqa: FBT001 - PyYAML's signature
+    ) -> yaml.SequenceNode:
         """Short sequences of scalars on one line."""
         node = super().represent_sequence(tag, sequence, flow_style)
         node.flow_style = _fits_one_line(node.value)

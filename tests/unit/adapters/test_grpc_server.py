@@ -188,6 +188,32 @@ class TestWaiting:
             assert call(opened, b"next") == b"x"
         assert decided == [b"first", b"next"]
 
+    def test_every_call_gets_its_own_answer_however_they_overtake_each_other(self) -> None:
+        """An answer that goes to another call would be somebody else's allow."""
+        waiting, go_on = threading.Semaphore(0), [threading.Event() for _ in range(30)]
+
+        def answer(request: bytes, _: Call) -> Begun:
+            number = int(request)
+            return (lambda: wait(number)) if number < len(go_on) else b"answer %d" % number
+
+        def wait(number: int) -> bytes:
+            waiting.release()
+            assert go_on[number].wait(TIMEOUT_S)
+            return b"answer %d" % number
+
+        with (
+            serving(answer, threads=CheckThreads(threads=len(go_on), seats=0)) as server,
+            channel(server.address) as one,
+            channel(server.address) as two,
+        ):
+            stubs = [opened.unary_unary(CHECK_PATH) for opened in (one, two)]
+            calls = [stubs[number % 2].future(b"%d" % number, timeout=TIMEOUT_S) for number in range(300)]
+            for _ in go_on:
+                assert waiting.acquire(timeout=TIMEOUT_S)
+            for event in reversed(go_on):
+                event.set()
+            assert [call.result(TIMEOUT_S) for call in calls] == [b"answer %d" % number for number in range(300)]
+
     def test_calls_beyond_the_limit_are_refused_and_not_held(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(grpc_server, "MAX_CALLS", 2)
         gate = Gate()

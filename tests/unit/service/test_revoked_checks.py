@@ -10,7 +10,7 @@ from extauthz.pdp.reason import Reason
 from extauthz.pdp.revocation import RevokedBy
 from extauthz.pdp.signed_token import UnverifiedToken, digest_of, inspect, revocation_digests
 from extauthz.service.live import Memories
-from extauthz.service.needs import NeedStored
+from extauthz.service.needs import Answer, Need, NeedKeys, NeedStored
 from extauthz.service.revocations import STALE_AFTER_S, Revocations
 from extauthz.service.sealed import Sealer
 from tests.support import tokens
@@ -18,7 +18,7 @@ from tests.support.checks import Seen, check_request
 from tests.support.policies import policy
 from tests.support.revocations import revocation
 from tests.support.tokens import CLIENT, NOW, SUBJECT
-from tests.support.world import World, kinds, mint, weather
+from tests.support.world import World, key_set, kinds, mint, weather
 
 TOKEN = mint()
 
@@ -205,6 +205,28 @@ def test_a_check_that_had_to_wait_is_judged_at_its_end() -> None:
     checked = where.check(good(), takes_s=STALE_AFTER_S)
     assert kinds(where.needs) == [NeedStored.__name__]
     assert checked.reason is Reason.REVOCATIONS_UNAVAILABLE
+
+
+def waits_for_keys() -> World:
+    return world(keys=None)
+
+
+@pytest.mark.parametrize(("way", "wait"), [(waits_for_keys, NeedKeys), (vouched, NeedStored)])
+def test_what_is_revoked_while_a_check_waits_is_refused_at_its_end(way: Callable[[], World], wait: type[Need]) -> None:
+    """A slow issuer, or a slow store that says that the token is genuine: what was learnt meanwhile counts."""
+
+    def answering(where: World, *, revoked: bool) -> World:
+        def answer(need: Need) -> Answer:
+            assert isinstance(need, wait)
+            if revoked:
+                revoke(where, value=SUBJECT)
+            return where.store[need.key] if isinstance(need, NeedStored) else key_set()
+
+        where.answer = answer
+        return where
+
+    assert answering(way(), revoked=False).ask(good()).allowed
+    assert answering(way(), revoked=True).ask(good()).reason == Reason.TOKEN_REVOKED
 
 
 def test_a_known_revocation_is_told_before_staleness() -> None:
