@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from extauthz.config.envoy import clusters
 from extauthz.config.envoy.edge import DEFAULT_MAX_BODY_BYTES, DEFAULT_TRUSTED_CA, Edge, KeyPair, ServiceTls
 from extauthz.demo.processes import free_port
 from extauthz.pdp.mcp.header_only import SETTLED_METHODS
@@ -58,6 +60,7 @@ QUICK = "quick.example.com"
 ORIGIN = "https://app.example.com"
 PRM = "/.well-known/oauth-protected-resource"
 LIMIT = DEFAULT_MAX_BODY_BYTES
+MANY_REQUESTS = 4_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -627,6 +630,21 @@ def test_one_of_two_workers_may_be_gone(tmp_path: Path) -> None:
             assert leaving.checks, "both are asked"
             leaving.stop()
             assert {asked() for _ in range(10)} == {200}
+
+
+@pytest.mark.long
+def test_no_retry_ends_at_the_worker_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before health checks have noticed: each request that meets the dead one is retried at the other."""
+    monkeypatch.setattr(clusters, "HEALTH_INTERVAL_S", 600)
+    port, admin = free_port(), free_port()
+    with RecordingUpstream() as upstream, ScriptedAuthz() as staying, ScriptedAuthz() as leaving:
+        edge = Edge(listen=loopback(port), admin=loopback(admin), authz=(staying.endpoint, leaving.endpoint))
+        with envoy(render(policy(resource(upstream=upstream.url("/mcp"))), edge), tmp_path, admin):
+            leaving.stop()
+            answers = Counter(
+                ask(port, "POST", "/weather/mcp", host=HOST, body=b"{}").status for _ in range(MANY_REQUESTS)
+            )
+    assert answers == {200: MANY_REQUESTS}
 
 
 def test_logs_and_spans_name_the_decision_and_hold_no_query(tmp_path: Path) -> None:

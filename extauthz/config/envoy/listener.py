@@ -47,6 +47,9 @@ from extauthz.config.envoy.tls import server_tls
 
 CHECK_TIMEOUT_S: Final = 1
 """For asking the service, retries included (Envoy's default is 0.2 s)."""
+HOST_PICKS: Final = 20
+"""How often a retry picks anew while it picks an endpoint that has just failed. Of two endpoints, every second pick is
+that one: with 3 new picks, both retries of one check in 512 went to a dead endpoint (9 of 4,000 were 503)."""
 HEADERS_WITHIN_S: Final = 10
 REQUEST_WITHIN_S: Final = 30
 """The whole request, body included; answers may stream on."""
@@ -177,6 +180,6 @@ def _authz_service() -> GrpcService:
                     typed_config=AnyMessage.pack(PreviousHostsPredicate()),
                 )
             ],
-            host_selection_retry_max_attempts=3,
+            host_selection_retry_max_attempts=HOST_PICKS,
         ),
     )
