@@ -111,6 +111,9 @@ class RedisCluster:
             # Valkey waits for its replicas before it answers, and drops a client that has hung up meanwhile.
             reply = node.patient_command("CLUSTER", "SETSLOT", str(slot), "NODE", self.id_of(to))
             _did(reply, *as_replica)
+        # Who takes a slot numbers it one above the highest epoch that it knows. Before all nodes know this one, another
+        # move could get the same number, and two nodes contradict each other about whose the slots are, for seconds.
+        eventually(lambda: self._agreed(slot, to), f"all nodes know that slot {slot} has moved")
 
     def move_slot(self, slot: int, *, to: RedisServer) -> None:
         """Move a slot with its keys, as resharding does."""
@@ -133,6 +136,13 @@ class RedisCluster:
         infos = [node.command("CLUSTER", "INFO") for node in everyone]
         known = b"cluster_known_nodes:%d\r" % len(everyone)
         return all(b"cluster_state:ok" in info and known in info for info in infos)
+
+    def _agreed(self, slot: int, owner: RedisServer) -> bool:
+        """Whether every node has the slot at its owner, and the same highest epoch."""
+        infos = [node.command("CLUSTER", "INFO") for node in self.nodes]
+        epochs = {line for info in infos for line in info.split(b"\r\n") if line.startswith(b"cluster_current_epoch:")}
+        owners = [[self._at(line) for line in self._lines(node) if _has(line, slot)] for node in self.nodes]
+        return len(epochs) == 1 and owners == [[owner]] * len(self.nodes)
 
     def _join(self) -> None:
         first = self.nodes[0]
