@@ -184,9 +184,9 @@ def _deeper_than(max_depth: int, brackets: bytes) -> bool:
     return False
 
 
-# Numerals as long as this are read exactly: shorter ones are no longer than `MAX_NUMBER_LENGTH` as a whole, and as
-# integers orjson does not make floats of them.
-_LONG_NUMERAL: Final = b"0" * 20
+# Digits in a row from which a numeral is read exactly. With fewer, an integer fits in 64 bits with its sign (beyond them
+# orjson makes a float of it), and a number is no longer than `MAX_NUMBER_LENGTH` as a whole.
+_LONG_NUMERAL: Final = b"0" * 19
 _DIGITS: Final = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
 _PROTOTYPE_MEMBER: Final = f'"{_PROTOTYPE}":'.encode()
 

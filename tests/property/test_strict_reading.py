@@ -18,6 +18,7 @@ _NUMERALS = st.sampled_from(
     [
         *("0", "-0", "-0.0", "1", "1.0", "1e5", "1E+5", "1e-400", "1e400", "-1e400", "0e5", "1.7976931348623157e308"),
         *("9007199254740991", "9007199254740992", "-9007199254740991", "-9007199254740992", "9" * 19, "9" * 20),
+        *("-9223372036854775808", "-9223372036854775809", "-" + "9" * 19, "9223372036854775808", "-" + "9" * 18),
         *("18446744073709551615", "18446744073709551616", "1" * 40, "0." + "1" * 19, "0." + "1" * 20, "1" * 20 + "e-5"),
         *("0.1", "0.30000000000000004", "5e-324", "2.2250738585072011e-308", "1" * 128 + ".5", "01", "1.", ".5", "+1"),
         *("1e", "NaN", "Infinity", "-Infinity", "-", "0x1", "1_0", "123456789012345678.25", "7205759403792793.5"),
@@ -97,6 +98,14 @@ def test_numbers_are_the_nearest_doubles(number: float) -> None:
         both_read_alike(f'{{"a":[{text}]}}'.encode())
 
 
+@SEARCH
+@given(st.integers(0, 26).flatmap(lambda digits: st.integers(-(10**digits), 10**digits)), st.integers(-2, 2))
+def test_integers_of_every_length_are_read_alike(number: int, beside: int) -> None:
+    edges = [sign * 2**bits + beside for sign in (1, -1) for bits in (31, 32, 53, 62, 63, 64, 65)]
+    for each in (number, *edges):
+        both_read_alike(f"[{each}]".encode())
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
@@ -108,6 +117,8 @@ def test_numbers_are_the_nearest_doubles(number: float) -> None:
         ('{"a":{"b:c":1,"d":2},"a":{}}', JsonFaultKind.DUPLICATE_MEMBER),
         ('{"\\u005f_proto__":1}', JsonFaultKind.PROTOTYPE_MEMBER),
         ('{"a":18446744073709551616}', JsonFaultKind.NUMBER_RANGE),
+        ('{"a":-9223372036854775809}', JsonFaultKind.NUMBER_RANGE),
+        ('{"a":-9999999999999999999}', JsonFaultKind.NUMBER_RANGE),
         ('{"a":9007199254740992}', JsonFaultKind.NUMBER_RANGE),
         ('{"a":1e400}', JsonFaultKind.NUMBER_RANGE),
         ('{"a":"\\ud800"}', JsonFaultKind.LONE_SURROGATE),
