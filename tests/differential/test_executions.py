@@ -26,20 +26,25 @@ from tests.e2e.client_environments import UnavailableError
 
 # One message in this many goes to the server with named things, the others to the one that takes any name.
 NAMED_EVERY = 3
-LONG_MESSAGES = int(os.environ.get("EXTAUTHZ_DIFFERENTIAL_MESSAGES", "64000"))
-SHORT_URIS = 40_000
-SHORT_MESSAGES = 1_000
-LEAST_PERMITTED = 300
-ATTACKS_OF_EACH = 60
+# Messages generated; about a third of them is let through, and each server is sent all of these.
+MESSAGES = 64_000
+LONG_MESSAGES = int(os.environ.get("EXTAUTHZ_DIFFERENTIAL_MESSAGES", "256000"))
+LEAST_SENT = 20_000
+# The grammar is slow and the mutations are quick: so many of each message.
+MUTATIONS_OF_EACH = 16
+ATTACKS_OF_EACH, LONG_ATTACKS_OF_EACH = 20, 120
+URIS = 40_000
 SHOWN = 20
+# The slowest server takes half a minute on an idle core.
+WITHIN_S, LONG_WITHIN_S = 600, 3600
 PLAIN = {"content-type": "application/json"}
 
 
-def generated(count: int, number: int, of_each: int) -> list[tuple[Operation, Sent]]:
+def generated(count: int, number: int) -> list[tuple[Operation, Sent]]:
     """The messages that are let through, of `count`; `number` seeds."""
     random = Random(number)
-    requests = [mutated(each, random) for each in near(-(-count // of_each), number) for _ in range(of_each)]
-    return permitted_of(requests[:count])
+    trees = near(-(-count // MUTATIONS_OF_EACH), number)
+    return permitted_of([mutated(each, random) for each in trees for _ in range(MUTATIONS_OF_EACH)])
 
 
 def permitted_of(requests: list[tuple[HttpRequest, Sent]]) -> list[tuple[Operation, Sent]]:
@@ -77,12 +82,23 @@ def fault(operation: Operation, execution: Execution) -> str:
         return "a response was executed"
     if execution.method != operation.method:
         return f"method {execution.method!r} instead of {operation.method!r}"
-    targets = tuple(target.name for target in operation.targets)
-    if execution.names != targets:
-        return f"names {execution.names!r} instead of {targets!r}"
+    if execution.names not in honoured(operation):
+        return f"names {execution.names!r} instead of {[target.name for target in operation.targets]!r}"
     if execution.arguments is not None and canonical(execution.arguments) != canonical(dict(operation.arguments)):
         return "other arguments"
     return ""
+
+
+def honoured(operation: Operation) -> list[tuple[str, ...]]:
+    """What an operation can be executed with: all that it names.
+
+    `subscriptions/listen` asks for the kinds of notifications that the server supports, and it acknowledges which (MCP
+    2026-07-28, `SubscriptionsAcknowledgedNotification`): whole kinds may be missing, tasks where an SDK has none.
+    """
+    kinds = {target.kind for target in operation.targets}
+    listens = operation.method == "subscriptions/listen"
+    missing = [set(), *({kind} for kind in kinds), kinds] if listens else [set()]
+    return [tuple(target.name for target in operation.targets if target.kind not in kinds) for kinds in missing]
 
 
 # What the servers are known to make of messages that are refused: the record must show it, or it would show nothing.
@@ -144,36 +160,28 @@ def run(server: RecordingServer, permitted: list[tuple[Operation, Sent]]) -> lis
 
 
 @pytest.fixture(scope="module")
-def some() -> list[tuple[Operation, Sent]]:
-    """Messages for a short run, the same each time, and the attack corpus as it is."""
-    return generated(SHORT_MESSAGES, number=1, of_each=5) + permitted_of(attack_messages(Random(1), 0))
-
-
-@pytest.fixture(scope="module")
 def many() -> list[tuple[Operation, Sent]]:
-    """Messages for a long run; EXTAUTHZ_DIFFERENTIAL_SEED says which."""
-    number = int(os.environ.get("EXTAUTHZ_DIFFERENTIAL_SEED") or SystemRandom().randrange(2**32))
-    permitted = generated(LONG_MESSAGES, number=number, of_each=8)
-    print(f"seed {number}: {LONG_MESSAGES} generated, {len(permitted)} permitted")
-    return permitted
+    """Messages of the grammar and of the attack corpus, the same each time."""
+    return generated(MESSAGES, number=1) + permitted_of(attack_messages(Random(1), ATTACKS_OF_EACH))
 
 
 @pytest.fixture(scope="module")
-def attacks() -> list[tuple[Operation, Sent]]:
-    """The attack corpus, changed many times."""
+def many_more() -> list[tuple[Operation, Sent]]:
+    """Others each time; EXTAUTHZ_DIFFERENTIAL_SEED says which."""
     number = int(os.environ.get("EXTAUTHZ_DIFFERENTIAL_SEED") or SystemRandom().randrange(2**32))
-    requests = attack_messages(Random(number), ATTACKS_OF_EACH)
-    permitted = permitted_of(requests)
-    print(f"seed {number}: {len(requests)} generated from the attack corpus, {len(permitted)} permitted")
-    return permitted
+    permitted = generated(LONG_MESSAGES, number)
+    attacks = attack_messages(Random(number), LONG_ATTACKS_OF_EACH)
+    print(f"seed {number}: {LONG_MESSAGES} of the grammar, {len(attacks)} changed attacks")
+    return permitted + permitted_of(attacks)
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(WITHIN_S)
 @pytest.mark.parametrize("sdk", COMMANDS)
-def test_each_server_executes_what_was_read(sdk: str, some: list[tuple[Operation, Sent]], tmp_path: Path) -> None:
+def test_each_server_executes_what_was_read(sdk: str, many: list[tuple[Operation, Sent]], tmp_path: Path) -> None:
     server = started(sdk, tmp_path)
-    assert len(some) >= LEAST_PERMITTED
-    assert run(server, some) == []
+    assert len(many) >= LEAST_SENT
+    assert run(server, many)[:SHOWN] == []
     executed = {execution.method for execution in server.executions()}
     assert executed >= {"tools/call", "prompts/get", "resources/read", "completion/complete"}
 
@@ -181,8 +189,8 @@ def test_each_server_executes_what_was_read(sdk: str, some: list[tuple[Operation
 def test_uris_that_are_let_through_are_not_rewritten_by_the_parser_of_the_python_sdk() -> None:
     """Many more than a server can be sent: pydantic's `AnyUrl` is what the Python SDK 1.x reads URIs with."""
     random, parser = Random(1), TypeAdapter(AnyUrl)
-    taken = [uri for uri in (mutated_uri(random) for _ in range(SHORT_URIS)) if uri and not uri_fault(uri)]
-    assert len(taken) > SHORT_URIS / 20
+    taken = [uri for uri in (mutated_uri(random) for _ in range(URIS)) if uri and not uri_fault(uri)]
+    assert len(taken) > URIS / 20
     assert [(uri, read) for uri in taken if (read := parsed(parser, uri)) not in (uri, None)] == []
 
 
@@ -200,19 +208,9 @@ def test_the_record_shows_what_is_smuggled_past_a_lenient_reader(sdk: str, tmp_p
 
 @pytest.mark.e2e
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(LONG_WITHIN_S)
 @pytest.mark.parametrize("sdk", COMMANDS)
 def test_each_server_executes_what_was_read_at_length(
-    sdk: str, many: list[tuple[Operation, Sent]], tmp_path: Path
+    sdk: str, many_more: list[tuple[Operation, Sent]], tmp_path: Path
 ) -> None:
-    assert run(started(sdk, tmp_path), many)[:SHOWN] == []
-
-
-@pytest.mark.e2e
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("sdk", COMMANDS)
-def test_each_server_executes_what_was_read_of_changed_attacks(
-    sdk: str, attacks: list[tuple[Operation, Sent]], tmp_path: Path
-) -> None:
-    assert run(started(sdk, tmp_path), attacks)[:SHOWN] == []
+    assert run(started(sdk, tmp_path), many_more)[:SHOWN] == []
