@@ -184,8 +184,8 @@ def _deeper_than(max_depth: int, brackets: bytes) -> bool:
     return False
 
 
-# Digits in a row from which a numeral is read exactly. With fewer, an integer fits in 64 bits with its sign (beyond them
-# orjson makes a float of it), and a number is no longer than `MAX_NUMBER_LENGTH` as a whole.
+# Digits in a row from which a numeral is read exactly. With fewer, an integer fits in 64 bits with its sign (of others
+# orjson makes floats), and a number is no longer than `MAX_NUMBER_LENGTH` as a whole.
 _LONG_NUMERAL: Final = b"0" * 19
 _DIGITS: Final = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
 _PROTOTYPE_MEMBER: Final = f'"{_PROTOTYPE}":'.encode()
