@@ -26,7 +26,8 @@ demo: $(STAMP)  ## the whole system on loopback, narrated (ARGS=--once walks thr
 test: lint types $(STAMP)  ## lint, types and the whole test suite (ARGS are pytest's)
 	@$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not long' $(ARGS)
 
-test-long: $(STAMP)  ## long forms: fuzzing, large differential runs, soak
+test-long: $(STAMP)  ## long forms: new random cases, fuzzing, large differential runs, soak
+	@EXTAUTHZ_SEARCH=new $(BIN)/python -m pytest -m 'not long' -n auto --dist loadgroup tests/unit tests/property
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
 lint: $(STAMP)  ## ruff, import contracts, spelling

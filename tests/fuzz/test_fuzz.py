@@ -14,7 +14,10 @@ from tests.fuzz.targets import MAX_INPUT_BYTES, TARGETS, checked
 
 ROOT = Path(__file__).parents[2]
 ATHERIS = "atheris==3.0.0"
-FUZZ_FOR_S = 30
+# Enough for what a change breaks openly; the long form is for what is hidden.
+FUZZ_FOR_S, LONG_FUZZ_FOR_S = 15, 180
+# Starting, reading the corpus and finishing the last input.
+ENDS_WITHIN_S = 60
 # An input may take as long as a busy machine makes it; longer is a fault of the reader.
 INPUT_WITHIN_S = 10
 MEMORY_MIB = 2048
@@ -62,18 +65,31 @@ def test_the_corpus_has_what_is_let_through_and_what_is_not() -> None:
     assert permitted.isdisjoint({"nobody", "scope", "unknown", "preflight"})
 
 
-@pytest.mark.long
 @pytest.mark.timeout(FUZZ_FOR_S * 10)
 @pytest.mark.parametrize("target", TARGETS)
 def test_fuzzing_finds_nothing(target: str, tmp_path: Path) -> None:
+    fuzz(target, FUZZ_FOR_S, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(LONG_FUZZ_FOR_S * 3)
+@pytest.mark.parametrize("target", TARGETS)
+def test_fuzzing_finds_nothing_at_length(target: str, tmp_path: Path) -> None:
+    fuzz(target, LONG_FUZZ_FOR_S, tmp_path)
+
+
+def fuzz(target: str, for_s: int, folder: Path) -> None:
+    """Run the fuzzer so many seconds, from the corpus on; its figures are in the output."""
     try:
         package = atheris()
     except UnavailableError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"atheris is not there, and in CI it must be: {error}")
         pytest.skip(f"atheris cannot be had here: {error}")
-    found = tmp_path / "found"
+    found = folder / "found"
     found.mkdir()
-    options = [f"-max_total_time={FUZZ_FOR_S}", f"-timeout={INPUT_WITHIN_S}", f"-rss_limit_mb={MEMORY_MIB}"]
-    options += [f"-max_len={MAX_INPUT_BYTES}", f"-artifact_prefix={tmp_path}/", "-print_final_stats=1"]
+    options = [f"-max_total_time={for_s}", f"-timeout={INPUT_WITHIN_S}", f"-rss_limit_mb={MEMORY_MIB}"]
+    options += [f"-max_len={MAX_INPUT_BYTES}", f"-artifact_prefix={folder}/", "-print_final_stats=1"]
     ended = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.fuzzing", target, *options, str(found), str(CORPUS / target)],
         cwd=ROOT,
@@ -81,10 +97,10 @@ def test_fuzzing_finds_nothing(target: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=FUZZ_FOR_S * 8,
+        timeout=for_s * 2 + ENDS_WITHIN_S,
         check=False,
     )
     end = (ended.stderr + ended.stdout)[-3000:]
-    inputs = [f"{each.name}: {each.read_bytes()!r}" for each in tmp_path.glob("*-*") if each.is_file()]
+    inputs = [f"{each.name}: {each.read_bytes()!r}" for each in folder.glob("*-*") if each.is_file()]
     assert ended.returncode == 0, "\n".join([end, *inputs])
     print(end)
