@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 MAX_HOSTS: Final = 64
 """In one URL: a typing error or an attack otherwise; three are usual."""
@@ -26,6 +26,9 @@ SENTINEL_OPTIONS: Final = frozenset({"sentinel_username", "sentinel_password"})
 URL_OPTIONS: Final = frozenset({"db", "protocol", "password"}) | TLS_OPTIONS | SENTINEL_OPTIONS
 """What may stand in the URL's query. Others of the client's options would undo the limits of the adapters."""
 
+_URL: Final = re.compile(r"([A-Za-z+]+)://(?:([^/?#]*)@)?([^/?#]*)([^?#]*)(?:\?([^#]*))?")
+"""Scheme, user information, hosts, path, query; no fragment (RFC 3986 appendix B). Python's own reader of URLs knows
+one host only, and from 3.14 on refuses lists with an IPv6 address."""
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]@/,\s]+)(?::([0-9]{1,5}))?")
 _MASTER: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """The characters that Sentinel allows in a master's name."""
@@ -101,22 +104,35 @@ class RedisUrl:
     """Path of a unix socket, in place of hosts."""
 
 
+class _Parts(NamedTuple):
+    """Of a URL, as written."""
+
+    scheme: str
+    user_information: str
+    hosts: str
+    path: str
+    query: str
+
+
 def read_redis_url(url: str) -> RedisUrl:
     """Read it. Raises ValueError, without the URL in its message, saying what to write instead."""
-    try:
-        parts = urlsplit(url)
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        form = FORMS.get(parts.scheme) if "://" in url else None
-        if form is not None:
-            _check_numbers(parts, options, form)
-    except ValueError:
-        # The original message may quote what stands before the host: the password.
-        raise ValueError(_UNREADABLE) from None
+    form = FORMS.get(url.partition("://")[0].lower()) if "://" in url else None
     if form is None:
         raise ValueError(
             "the Redis URL must begin with redis://, rediss:// or unix://, or with redis+sentinel://, "
             "rediss+sentinel://, redis+cluster:// or rediss+cluster://"
         )
+    found = _URL.fullmatch(url)
+    if found is None:
+        raise ValueError(_UNREADABLE)
+    scheme, *others = found.groups(default="")
+    parts = _Parts(scheme.lower(), *others)
+    try:
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        _check_numbers(parts, options, form)
+    except ValueError:
+        # The original message may quote what stands before the host: the password.
+        raise ValueError(_UNREADABLE) from None
     _check_options(options, form, secure=parts.scheme.startswith("rediss"))
     return _read(parts, options, form)
 
@@ -126,14 +142,14 @@ _UNREADABLE: Final = (
 )
 
 
-def _read(parts: SplitResult, options: dict[str, str], form: Form) -> RedisUrl:
-    names = parts.netloc.rpartition("@")[2]
+def _read(parts: _Parts, options: dict[str, str], form: Form) -> RedisUrl:
+    username, _, password = parts.user_information.partition(":")
     hosts: tuple[Address, ...] = ()
     master, database = "", parts.path.strip("/")
     if parts.scheme == "unix":
         database = ""
     else:
-        hosts = _hosts(names or "localhost", DEFAULT_SENTINEL_PORT if form is Form.SENTINEL else DEFAULT_PORT)
+        hosts = _hosts(parts.hosts or "localhost", DEFAULT_SENTINEL_PORT if form is Form.SENTINEL else DEFAULT_PORT)
     if form is Form.SENTINEL:
         master, _, database = database.partition("/")
         if not _MASTER.fullmatch(master):
@@ -151,8 +167,8 @@ def _read(parts: SplitResult, options: dict[str, str], form: Form) -> RedisUrl:
         master=master,
         tls=_tls(options) if parts.scheme.startswith("rediss") else None,
         login=Login(
-            username=unquote(parts.username or "") or None,
-            password=unquote(parts.password or "") or options.get("password"),
+            username=unquote(username) or None,
+            password=unquote(password) or options.get("password"),
         ),
         sentinel_login=Login(username=options.get("sentinel_username"), password=options.get("sentinel_password")),
         database=int(options.get("db") or database or 0),
@@ -180,9 +196,9 @@ def _hosts(names: str, default_port: int) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(hosts))
 
 
-def _check_numbers(parts: SplitResult, options: Mapping[str, str], form: Form) -> None:
-    """Raise ValueError for what is no number where one must be, and for what a bare `#` or `?` in a password does."""
-    if parts.fragment or any(not _OPTION.fullmatch(name) for name in options):
+def _check_numbers(parts: _Parts, options: Mapping[str, str], form: Form) -> None:
+    """Raise ValueError for what is no number where one must be, and for what a bare `?` in a password does."""
+    if any(not _OPTION.fullmatch(name) for name in options):
         raise ValueError
     if options.get("protocol", "2") not in ("2", "3"):
         raise ValueError

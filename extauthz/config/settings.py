@@ -12,7 +12,6 @@ from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from extauthz.config.endpoint import (
     MAX_PORT,
@@ -303,11 +302,8 @@ class _Reader:
         secrets = self._secrets("EXTAUTHZ_CACHE_SECRET", MAX_CACHE_SECRETS)
         if not url:
             return None
-        try:
-            scheme = urlsplit(url).scheme
-        except ValueError:
-            scheme = ""
-        if scheme not in REDIS_SCHEMES or "://" not in url:
+        scheme, separator, _ = url.partition("://")
+        if not separator or scheme.lower() not in REDIS_SCHEMES:
             # The URL may hold a password: it is not repeated.
             self._fault("EXTAUTHZ_REDIS_URL", "not a Redis URL", "write redis://host:6379/0 or rediss://host:6380/0")
         if not secrets and not any(fault.setting.startswith("EXTAUTHZ_CACHE_SECRET") for fault in self.faults):

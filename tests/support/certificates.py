@@ -12,6 +12,19 @@ from cryptography.x509.oid import NameOID
 
 _VALID = dt.timedelta(days=1)
 
+# OpenSSL's strict mode, Python's default from 3.13, wants a CA to say what its key is for.
+CA_USAGE = x509.KeyUsage(
+    digital_signature=True,
+    key_cert_sign=True,
+    crl_sign=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
@@ -35,7 +48,13 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
         constraints = x509.BasicConstraints(ca=True, path_length=0)
-        builder = _builder(self._name, self._name, self._key.public_key()).add_extension(constraints, critical=True)
+        public = self._key.public_key()
+        builder = (
+            _builder(self._name, self._name, public)
+            .add_extension(constraints, critical=True)
+            .add_extension(CA_USAGE, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        )
         self.cert = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def issue(self, common_name: str = "localhost") -> Pair:
@@ -45,6 +64,7 @@ class Authority:
         cert = (
             _builder(_named(common_name), self._name, key.public_key())
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         return Pair(

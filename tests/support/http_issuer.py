@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.certificates import CA_USAGE
+
 HANG_AT_MOST_S: Final = 30.0
 """A handler told to hang goes on after this even when the test forgets it."""
 
@@ -151,20 +153,6 @@ class _Server(ThreadingHTTPServer):
         """A client that breaks off (a refused certificate) is what some tests want."""
 
 
-# OpenSSL's strict mode, Python's default from 3.13, wants a CA to say what its key is for.
-_CA_USAGE: Final = x509.KeyUsage(
-    digital_signature=True,
-    key_cert_sign=True,
-    crl_sign=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    encipher_only=False,
-    decipher_only=False,
-)
-
-
 def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
     """A certificate for localhost and issuer.test, its own CA: the PEM file to trust, and the server's context."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -181,7 +169,7 @@ def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
         .not_valid_after(start + dt.timedelta(days=10))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(_CA_USAGE, critical=True)
+        .add_extension(CA_USAGE, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
