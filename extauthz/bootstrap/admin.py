@@ -4,8 +4,8 @@ import secrets
 import time
 from collections.abc import Iterable
 
-from extauthz.adapters.admin_actions import AdminActions
-from extauthz.adapters.event_log import LoggedEvents
+from extauthz.adapters.admin.actions import AdminActions
+from extauthz.adapters.revocation.event_log import LoggedEvents
 from extauthz.bootstrap.service import Service
 from extauthz.config.secret import Secret
 from extauthz.config.settings import RevocationSettings

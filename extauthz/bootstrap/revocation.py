@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 
 from extauthz.adapters.io_loop import IoLoop
-from extauthz.adapters.process_revoker import ProcessRevoker
-from extauthz.adapters.redis_clients import RedisClient, redis_client
-from extauthz.adapters.revocation_channel import COMMAND_DEADLINE_S, RevocationChannel
-from extauthz.adapters.revocation_log import RedisRevocationLog
+from extauthz.adapters.redis.clients import RedisClient, redis_client
+from extauthz.adapters.redis.revocation_log import RedisRevocationLog
+from extauthz.adapters.revocation.channel import COMMAND_DEADLINE_S, RevocationChannel
+from extauthz.adapters.revocation.process_revoker import ProcessRevoker
 from extauthz.config.settings import RedisSettings
 from extauthz.service.ports import Observer
 from extauthz.service.revocation_cipher import RevocationCipher

@@ -10,14 +10,14 @@ from random import SystemRandom
 from typing import Final
 
 from extauthz.adapters.blocking_shell import BlockingShell
-from extauthz.adapters.check_threads import CheckThreads
-from extauthz.adapters.event_supply import EventSupply
-from extauthz.adapters.grpc_server import GrpcServer
-from extauthz.adapters.introspection_http import IntrospectionHttp
+from extauthz.adapters.grpc.server import GrpcServer
+from extauthz.adapters.grpc.threads import CheckThreads
+from extauthz.adapters.grpc.tls import ServerTls
 from extauthz.adapters.io_loop import IoLoop
-from extauthz.adapters.issuer_http import IssuerHttp
-from extauthz.adapters.redis_store import RedisStore, connect
-from extauthz.adapters.server_tls import ServerTls
+from extauthz.adapters.issuers.introspection import IntrospectionHttp
+from extauthz.adapters.issuers.key_sets import IssuerHttp
+from extauthz.adapters.redis.store import RedisStore, connect
+from extauthz.adapters.revocation.event_supply import EventSupply
 from extauthz.bootstrap.reload import PolicyReloader
 from extauthz.bootstrap.revocation import revocation_parts
 from extauthz.config.settings import RedisSettings, Settings, TlsSettings

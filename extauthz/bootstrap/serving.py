@@ -4,9 +4,9 @@ import os
 import threading
 from typing import Final
 
-from extauthz.adapters.admin_http import AdminServer
+from extauthz.adapters.admin.server import AdminServer
+from extauthz.adapters.grpc.tls import TlsFault
 from extauthz.adapters.listening import ListenFault
-from extauthz.adapters.server_tls import TlsFault
 from extauthz.adapters.telemetry.environment import TelemetryFault
 from extauthz.adapters.telemetry.pipeline import Telemetry
 from extauthz.bootstrap.admin import admin_actions

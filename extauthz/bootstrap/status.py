@@ -3,7 +3,7 @@
 import time
 
 from extauthz import __version__
-from extauthz.adapters.admin_status import CacheState, Component, Status
+from extauthz.adapters.admin.status import CacheState, Component, Status
 from extauthz.adapters.telemetry.pipeline import Telemetry
 from extauthz.bootstrap.service import Service
 from extauthz.pdp.policy import WhenStale

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from extauthz.adapters.blocking_shell import BlockingShell
-from extauthz.adapters.discovery import Discovery
-from extauthz.adapters.introspection_http import IntrospectionHttp
 from extauthz.adapters.io_loop import IoLoop
-from extauthz.adapters.issuer_http import IssuerHttp
-from extauthz.adapters.redis_store import RedisStore, connect
+from extauthz.adapters.issuers.discovery import Discovery
+from extauthz.adapters.issuers.introspection import IntrospectionHttp
+from extauthz.adapters.issuers.key_sets import IssuerHttp
+from extauthz.adapters.redis.store import RedisStore, connect
 from extauthz.demo.processes import LOOPBACK, Program, accepts_tcp, free_port
 from extauthz.pdp.policy import CacheTerms, Introspection, Policy, SharedDecisions
 from extauthz.service.call import Call

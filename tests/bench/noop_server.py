@@ -3,8 +3,8 @@
 import signal
 import sys
 
-from extauthz.adapters.check_threads import CheckThreads
-from extauthz.adapters.grpc_server import GrpcServer
+from extauthz.adapters.grpc.server import GrpcServer
+from extauthz.adapters.grpc.threads import CheckThreads
 from extauthz.service.codec import encode_internal_error
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.adapters.issuer_http import IssuerHttp
-from extauthz.adapters.redis_store import RedisStore, connect
+from extauthz.adapters.issuers.key_sets import IssuerHttp
+from extauthz.adapters.redis.store import RedisStore, connect
 from extauthz.pdp.jwks import KeySet
 from extauthz.pdp.policy import CacheTerms, Issuer
 from extauthz.service.key_service import KeyService

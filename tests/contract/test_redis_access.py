@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.adapters.redis_store import RedisStore, connect
-from extauthz.adapters.revocation_log import KEPT_AFTER_END_S
+from extauthz.adapters.redis.revocation_log import KEPT_AFTER_END_S
+from extauthz.adapters.redis.store import RedisStore, connect
 from extauthz.demo.processes import LOOPBACK, free_port
 from extauthz.service.ports import StoreUnavailable
 from tests.contract.conftest import CREDENTIALS, Backing, documented_user, tls_options

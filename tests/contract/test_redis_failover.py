@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.adapters.redis_router import FIND_EVERY_S
-from extauthz.adapters.redis_store import KEY_PREFIX, RedisStore, connect
+from extauthz.adapters.redis.router import FIND_EVERY_S
+from extauthz.adapters.redis.store import KEY_PREFIX, RedisStore, connect
 from extauthz.service.ports import StoreUnavailable
 from tests.contract.conftest import oldest_binary
 from tests.support.link import Link

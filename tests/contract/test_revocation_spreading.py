@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.adapters.revocation_log import HEAD_KEY, LOG_KEY
+from extauthz.adapters.redis.revocation_log import HEAD_KEY, LOG_KEY
 from extauthz.pdp.revocation import MAX_LIFE_S, RevokedBy, undo_of
 from extauthz.service.revocations import STALE_AFTER_S
 from tests.contract.conftest import Backing

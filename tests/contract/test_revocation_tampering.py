@@ -6,8 +6,8 @@ from typing import Final, TypeAlias
 
 import pytest
 
-from extauthz.adapters import revocation_log as log_module
-from extauthz.adapters.revocation_log import HEAD_KEY, LOG_KEY
+from extauthz.adapters.redis import revocation_log as log_module
+from extauthz.adapters.redis.revocation_log import HEAD_KEY, LOG_KEY
 from extauthz.pdp.revocation import MAX_LIFE_S, Revocation, RevokedBy, undo_of
 from extauthz.service import revocations as list_module
 from extauthz.service.ports import CacheResult

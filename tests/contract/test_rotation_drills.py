@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from extauthz.adapters.issuer_http import IssuerHttp
+from extauthz.adapters.issuers.key_sets import IssuerHttp
 from extauthz.pdp.policy import Issuer
 from extauthz.pdp.reason import Reason
 from extauthz.service.details import CheckDetails

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from extauthz.adapters.redis_dialer import MAX_CONNECTIONS
-from extauthz.adapters.redis_router import MAX_UNDER_WAY
-from extauthz.adapters.redis_store import DEADLINE_S, KEY_PREFIX, RedisStore, connect
+from extauthz.adapters.redis.dialer import MAX_CONNECTIONS
+from extauthz.adapters.redis.router import MAX_UNDER_WAY
+from extauthz.adapters.redis.store import DEADLINE_S, KEY_PREFIX, RedisStore, connect
 from extauthz.service.ports import StoreUnavailable
 from extauthz.service.sealed import MAX_SEALED_BYTES
 from tests.support.redis_server import RedisServer

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from extauthz.adapters.redis_store import KEY_PREFIX
+from extauthz.adapters.redis.store import KEY_PREFIX
 from tests.support import tokens
 from tests.support.checks import Seen, check_request
 from tests.support.http_issuer import HttpIssuer

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
-from extauthz.adapters.admin_actions import AdminActions
-from extauthz.adapters.admin_http import AdminServer
-from extauthz.adapters.admin_status import Component, Status
-from extauthz.adapters.event_log import LoggedEvents
+from extauthz.adapters.admin.actions import AdminActions
+from extauthz.adapters.admin.server import AdminServer
+from extauthz.adapters.admin.status import Component, Status
 from extauthz.adapters.listening import TcpAddress
-from extauthz.adapters.process_revoker import ProcessRevoker
+from extauthz.adapters.revocation.event_log import LoggedEvents
+from extauthz.adapters.revocation.process_revoker import ProcessRevoker
 from extauthz.pdp.jwks import KeySet
 from extauthz.pdp.policy import CacheTerms, Issuer, Policy
 from extauthz.service.events import Events, EventSecrets

@@ -17,8 +17,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from extauthz.adapters.redis_clients import redis_client
-from extauthz.adapters.revocation_log import PREFIX, RedisRevocationLog
+from extauthz.adapters.redis.clients import redis_client
+from extauthz.adapters.redis.revocation_log import PREFIX, RedisRevocationLog
 from extauthz.pdp.revocation import Revocation, key_of
 from extauthz.service.ports import CacheKind, CacheResult, StoreUnavailable, Tier
 from extauthz.service.revocation_cipher import RevocationCipher

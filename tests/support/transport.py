@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import grpc
 
-from extauthz.adapters.check_lane import Begin
-from extauthz.adapters.check_threads import CheckThreads
-from extauthz.adapters.grpc_server import GrpcServer
+from extauthz.adapters.grpc.lane import Begin
+from extauthz.adapters.grpc.server import GrpcServer
+from extauthz.adapters.grpc.threads import CheckThreads
 
 CHECK_PATH: Final = "/envoy.service.auth.v3.Authorization/Check"
 HEALTH_PATH: Final = "/grpc.health.v1.Health/Check"

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from extauthz.adapters.address_policy import derived_target, is_public
-from extauthz.adapters.http_client import HttpFault, Target, origin
+from extauthz.adapters.issuers.address_policy import derived_target, is_public
+from extauthz.adapters.issuers.http_client import HttpFault, Target, origin
 
 ISSUER = "https://door.example.com/realm"
 PUBLIC = "93.184.216.34"

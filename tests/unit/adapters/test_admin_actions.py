@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extauthz.adapters import admin_http
-from extauthz.adapters.admin_actions import MAX_BODY_BYTES, AdminRequest
+from extauthz.adapters.admin import server as admin_http
+from extauthz.adapters.admin.actions import MAX_BODY_BYTES, AdminRequest
 from extauthz.adapters.listening import TcpAddress
 from extauthz.pdp.policy import WhenStale
 from extauthz.service import revocations

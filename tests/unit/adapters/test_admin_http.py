@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from extauthz.adapters import admin_http
-from extauthz.adapters.admin_http import AdminServer
-from extauthz.adapters.admin_status import Component, Status
+from extauthz.adapters.admin import server as admin_http
+from extauthz.adapters.admin.server import AdminServer
+from extauthz.adapters.admin.status import Component, Status
 from extauthz.adapters.listening import ListenFault, TcpAddress
 from tests.support.waiting import eventually
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from extauthz.adapters.admin_page import CONTENT_SECURITY_POLICY, page
-from extauthz.adapters.admin_status import CacheState, Component, Status
+from extauthz.adapters.admin.page import CONTENT_SECURITY_POLICY, page
+from extauthz.adapters.admin.status import CacheState, Component, Status
 from extauthz.pdp.reason import Outcome, Reason
 from extauthz.service.ports import KeySetState
 from tests.support.decided import ALICE, STARTED_NS, decided, tool

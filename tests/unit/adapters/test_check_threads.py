@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from extauthz.adapters import line
-from extauthz.adapters.check_threads import CheckThreads
-from extauthz.adapters.line import PATIENCE_S, STALE_S
+from extauthz.adapters.grpc import line
+from extauthz.adapters.grpc.line import PATIENCE_S, STALE_S
+from extauthz.adapters.grpc.threads import CheckThreads
 from tests.support.waiting import eventually
 
 WAIT_S = 20.0

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from extauthz.adapters.discovery import Discovery, metadata_urls
-from extauthz.adapters.http_client import HttpFault, Target
+from extauthz.adapters.issuers.discovery import Discovery, metadata_urls
+from extauthz.adapters.issuers.http_client import HttpFault, Target
 from extauthz.pdp.policy import Issuer
 from tests.support.http_issuer import HttpIssuer, self_signed
 

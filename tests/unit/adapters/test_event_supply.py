@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from extauthz.adapters.event_supply import EventSupply
 from extauthz.adapters.io_loop import IoLoop
+from extauthz.adapters.revocation.event_supply import EventSupply
 from extauthz.service.needs import Answer, KeysCause, KeysUnavailable, Need, NeedKeys
 from tests.support.world import CASDOOR, key_set
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from extauthz.adapters import check_lane, grpc_server
-from extauthz.adapters.check_lane import Begun
-from extauthz.adapters.check_threads import CheckThreads
-from extauthz.adapters.grpc_server import MAX_MESSAGE_BYTES, GrpcServer
+from extauthz.adapters.grpc import lane as check_lane
+from extauthz.adapters.grpc import server as grpc_server
+from extauthz.adapters.grpc.lane import Begun
+from extauthz.adapters.grpc.server import MAX_MESSAGE_BYTES, GrpcServer
+from extauthz.adapters.grpc.threads import CheckThreads
 from extauthz.adapters.listening import ListenFault
 from extauthz.service.call import Call
 from tests.support.transport import CHECK_PATH, HEALTH_PATH, REFUSAL, TIMEOUT_S, WATCH_PATH, call, channel, serving
@@ -299,7 +300,7 @@ class TestHealth:
             assert list(watch) == []
 
     def test_watchers_are_bounded_and_make_room_when_they_leave(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("extauthz.adapters.grpc_health.MAX_WATCHERS", 2)
+        monkeypatch.setattr("extauthz.adapters.grpc.health.MAX_WATCHERS", 2)
         with serving(echo) as server, channel(server.address) as opened:
             stub = opened.unary_stream(WATCH_PATH)
             watches = [stub(b"", timeout=TIMEOUT_S) for _ in range(2)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.adapters.http_client import HttpAnswer, HttpFault, Target, Trust, exchange, open_client
+from extauthz.adapters.issuers.http_client import HttpAnswer, HttpFault, Target, Trust, exchange, open_client
 from extauthz.pdp.jwks import MAX_KEY_SET_BYTES
 from tests.support.http_issuer import HttpIssuer, self_signed
 from tests.support.tokens import key_set_document

@@ -12,8 +12,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from extauthz.adapters.discovery import Discovery
-from extauthz.adapters.introspection_http import OPEN_S, IntrospectionHttp
+from extauthz.adapters.issuers.discovery import Discovery
+from extauthz.adapters.issuers.introspection import OPEN_S, IntrospectionHttp
 from extauthz.pdp.policy import Introspection, Issuer
 from extauthz.service.needs import Introspected
 from tests.support.http_issuer import HttpIssuer, self_signed
@@ -246,7 +246,7 @@ def test_the_secret_goes_to_no_other_origin_that_discovery_names(server: HttpIss
 
 
 def test_the_secret_goes_to_no_other_public_host_that_discovery_names() -> None:
-    from extauthz.adapters.http_client import HttpFault
+    from extauthz.adapters.issuers.http_client import HttpFault
 
     async def resolver(host: str, port: int) -> tuple[str, ...]:
         return ("93.184.216.34",)

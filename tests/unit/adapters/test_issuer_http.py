@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from extauthz.adapters.issuer_http import IssuerHttp
+from extauthz.adapters.issuers.key_sets import IssuerHttp
 from extauthz.pdp.jwks import MAX_KEY_SET_BYTES
 from extauthz.pdp.policy import Issuer
 from extauthz.service.ports import KeySetUnavailable

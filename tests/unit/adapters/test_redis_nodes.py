@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from extauthz.adapters.redis_nodes import SlotMap, _slot_map
-from extauthz.adapters.redis_url import Address
+from extauthz.adapters.redis.nodes import SlotMap, _slot_map
+from extauthz.adapters.redis.url import Address
 
 ASKED = Address("asked", 7000)
 A, B = Address("10.0.0.1", 7001), Address("10.0.0.2", 7002)

@@ -8,10 +8,10 @@ import pytest
 from redis.exceptions import AskError, MovedError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from extauthz.adapters.redis_clients import Command, RedisBusy, RedisRefusal, RedisUnreachable
-from extauthz.adapters.redis_nodes import SlotMap
-from extauthz.adapters.redis_router import MAX_UNDER_WAY, Router
-from extauthz.adapters.redis_url import Address, read_redis_url
+from extauthz.adapters.redis.clients import Command, RedisBusy, RedisRefusal, RedisUnreachable
+from extauthz.adapters.redis.nodes import SlotMap
+from extauthz.adapters.redis.router import MAX_UNDER_WAY, Router
+from extauthz.adapters.redis.url import Address, read_redis_url
 
 A, B = Address("10.0.0.1", 7001), Address("10.0.0.2", 7002)
 KEY = "extauthz:1:k"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.adapters.redis_store import RedisStore, connect
+from extauthz.adapters.redis.store import RedisStore, connect
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,8 @@ def test_a_bad_url_is_refused_with_a_message_that_helps_and_shows_no_secret(url:
 
 def test_importing_the_module_imports_no_client() -> None:
     """redis and httpx take 0.3 s each: a service that does not use them must not pay."""
-    modules = ", ".join(f"extauthz.adapters.{name}" for name in ("redis_store", "issuer_http", "introspection_http"))
+    names = ("redis.store", "issuers.key_sets", "issuers.introspection")
+    modules = ", ".join(f"extauthz.adapters.{name}" for name in names)
     code = f"import sys, {modules}; sys.exit(1 if {{'redis', 'httpx'}} & set(sys.modules) else 0)"
     root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False, timeout=60).returncode == 0

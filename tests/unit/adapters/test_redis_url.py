@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.adapters.redis_url import FORMS, Address, Form, Login, TlsFiles, read_redis_url
+from extauthz.adapters.redis.url import FORMS, Address, Form, Login, TlsFiles, read_redis_url
 from extauthz.config.settings import REDIS_SCHEMES
 
 DOCUMENTED = Path(__file__).parents[3] / "docs" / "reference" / "redis.md"

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from extauthz.adapters import revocation_channel as module
 from extauthz.adapters.io_loop import IoLoop
-from extauthz.adapters.process_revoker import ProcessRevoker
-from extauthz.adapters.revocation_channel import RevocationChannel
+from extauthz.adapters.revocation import channel as module
+from extauthz.adapters.revocation.channel import RevocationChannel
+from extauthz.adapters.revocation.process_revoker import ProcessRevoker
 from extauthz.pdp.revocation import Revocation
 from extauthz.service import revocations as list_module
 from extauthz.service.revocations import STALE_AFTER_S, Revocations

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from extauthz.adapters.server_tls import RotatingCredentials, ServerTls, TlsFault
+from extauthz.adapters.grpc.tls import RotatingCredentials, ServerTls, TlsFault
 from extauthz.service.call import Call
 from tests.support.certificates import Authority, Pair
 from tests.support.transport import TIMEOUT_S, call, channel, serving

@@ -8,8 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from extauthz.adapters.admin_http import AdminServer
-from extauthz.adapters.admin_status import Component, Status
+from extauthz.adapters.admin.server import AdminServer
+from extauthz.adapters.admin.status import Component, Status
 from extauthz.adapters.listening import TcpAddress
 from extauthz.cli.healthcheck import healthcheck
 
@@ -35,7 +35,7 @@ def source() -> Source:
 @pytest.fixture(autouse=True)
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a second for each server to notice that it is to stop would add up."""
-    monkeypatch.setattr("extauthz.adapters.admin_http.LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr("extauthz.adapters.admin.server.LOOK_EVERY_S", 0.02)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tests.support.world import CASDOOR, weather
 @pytest.fixture(autouse=True)
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a second for each server to notice that it is to stop would add up."""
-    monkeypatch.setattr("extauthz.adapters.admin_http.LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr("extauthz.adapters.admin.server.LOOK_EVERY_S", 0.02)
 
 
 @pytest.fixture

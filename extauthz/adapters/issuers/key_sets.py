@@ -8,9 +8,17 @@ likely cause.
 from collections.abc import Callable
 from typing import Final
 
-from extauthz.adapters.address_policy import Resolve, resolve
-from extauthz.adapters.discovery import Discovery
-from extauthz.adapters.http_client import CertificateFault, HttpAnswer, HttpFault, Target, exchange, open_client, origin
+from extauthz.adapters.issuers.address_policy import Resolve, resolve
+from extauthz.adapters.issuers.discovery import Discovery
+from extauthz.adapters.issuers.http_client import (
+    CertificateFault,
+    HttpAnswer,
+    HttpFault,
+    Target,
+    exchange,
+    open_client,
+    origin,
+)
 from extauthz.pdp.jwks import MAX_KEY_SET_BYTES, KeySetFault, parse_key_set
 from extauthz.pdp.policy import Issuer
 from extauthz.pdp.strict_json import read_json

@@ -1,4 +1,4 @@
-"""The admin port: `/livez`, `/readyz`, `/metrics`, the status page `/`, and what can be done (`admin_actions`).
+"""The admin port: `/livez`, `/readyz`, `/metrics`, the status page `/`, and what can be done (`actions`).
 
 It is for operators, probes, scrapers and the events of issuers: it listens on loopback unless told otherwise. Each
 connection serves one request and lives for `MAX_CONNECTION_S` at most; when too many are open, the oldest is closed, so
@@ -18,9 +18,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, cast
 
-from extauthz.adapters.admin_actions import MAX_BODY_BYTES, AdminActions, AdminAnswer, AdminRequest
-from extauthz.adapters.admin_page import CONTENT_SECURITY_POLICY, page
-from extauthz.adapters.admin_status import StatusSource
+from extauthz.adapters.admin.actions import MAX_BODY_BYTES, AdminActions, AdminAnswer, AdminRequest
+from extauthz.adapters.admin.page import CONTENT_SECURITY_POLICY, page
+from extauthz.adapters.admin.status import StatusSource
 from extauthz.adapters.listening import ListenFault, TcpAddress, UnixAddress, claim, parse_listen
 
 MAX_CONNECTIONS: Final = 32

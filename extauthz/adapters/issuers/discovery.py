@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from extauthz.adapters.address_policy import Resolve, derived_target, resolve
-from extauthz.adapters.http_client import (
+from extauthz.adapters.issuers.address_policy import Resolve, derived_target, resolve
+from extauthz.adapters.issuers.http_client import (
     CertificateFault,
     HttpAnswer,
     HttpFault,

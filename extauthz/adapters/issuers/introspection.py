@@ -13,8 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from extauthz.adapters.breaker import Breaker
-from extauthz.adapters.discovery import Discovery
-from extauthz.adapters.http_client import CertificateFault, HttpAnswer, HttpFault, Target, exchange, open_client, origin
+from extauthz.adapters.issuers.discovery import Discovery
+from extauthz.adapters.issuers.http_client import (
+    CertificateFault,
+    HttpAnswer,
+    HttpFault,
+    Target,
+    exchange,
+    open_client,
+    origin,
+)
 from extauthz.pdp.policy import Introspection, Issuer
 from extauthz.pdp.strict_json import JsonFault, read_json
 from extauthz.service.needs import Introspected

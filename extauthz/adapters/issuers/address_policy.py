@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
-from extauthz.adapters.http_client import HttpFault, Target, origin, proxy_for
+from extauthz.adapters.issuers.http_client import HttpFault, Target, origin, proxy_for
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[tuple[str, ...]]]
 """All addresses of a host, for a port; OSError when there is none."""

@@ -21,10 +21,10 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from extauthz.adapters.redis_clients import MAX_FAULT_CHARS, Command, RedisBusy, RedisRefusal, RedisUnreachable
-from extauthz.adapters.redis_dialer import Dialer
-from extauthz.adapters.redis_nodes import Node, SlotMap, finder
-from extauthz.adapters.redis_url import Address, RedisUrl
+from extauthz.adapters.redis.clients import MAX_FAULT_CHARS, Command, RedisBusy, RedisRefusal, RedisUnreachable
+from extauthz.adapters.redis.dialer import Dialer
+from extauthz.adapters.redis.nodes import Node, SlotMap, finder
+from extauthz.adapters.redis.url import Address, RedisUrl
 
 MAX_REDIRECTIONS: Final = 2
 """A map that is old (MOVED), then a slot on its way (ASK). Who is redirected further asks servers that disagree."""
@@ -37,7 +37,7 @@ LENT_S: Final = 10.0
 
 
 class Router:
-    """`redis_clients.RedisClient` over one server, a master watched by sentinels, or a cluster."""
+    """`clients.RedisClient` over one server, a master watched by sentinels, or a cluster."""
 
     def __init__(self, url: RedisUrl, *, clock: Callable[[], float], deadline_s: float) -> None:
         self._clock = clock

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final, TypeAlias
 
-from extauthz.adapters.line import Line, Turn
+from extauthz.adapters.grpc.line import Line, Turn
 
 DEFAULT_THREADS: Final = 4
 """Working threads: enough for one core, few enough to leave the interpreter to the thread that accepts calls."""

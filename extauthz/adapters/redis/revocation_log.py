@@ -17,8 +17,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from extauthz.adapters.redis_clients import RedisClient, RedisRefusal, RedisUnreachable
-from extauthz.adapters.redis_store import KEY_PREFIX
+from extauthz.adapters.redis.clients import RedisClient, RedisRefusal, RedisUnreachable
+from extauthz.adapters.redis.store import KEY_PREFIX
 from extauthz.pdp.revocation import MAX_LIFE_S, Revocation
 from extauthz.service.ports import StoreUnavailable
 from extauthz.service.revocation_cipher import MAX_SEALED_BYTES, RevocationCipher

@@ -9,10 +9,11 @@ from redis.asyncio.connection import RedisSSLContext, SSLConnection, UnixDomainS
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from extauthz.adapters.redis_url import RESP2, Address, Login, RedisUrl, TlsFiles
+from extauthz.adapters.redis.url import RESP2, Address, Login, RedisUrl, TlsFiles
 
 CONNECT_TIMEOUT_S: Final = 1.0
-"""TCP, TLS and AUTH to another zone take longer than an operation may; nobody waits for them."""
+"""TCP, TLS and AUTH to another zone take longer than an operation may; nobody waits for them. Operations that may take
+longer wait as long for them."""
 MAX_CONNECTIONS: Final = 16
 """To one server. At 0.2 ms per operation enough for 80,000 operations per second, more than one process decides."""
 
@@ -37,7 +38,7 @@ class Dialer:
 
     def server(self, address: Address, *, timeout_s: float) -> Redis:
         """A client for commands to a server, which waits `timeout_s` for a free connection, and for each reply."""
-        return self._to_server(address, timeout_s, CONNECT_TIMEOUT_S, MAX_CONNECTIONS)
+        return self._to_server(address, timeout_s, max(timeout_s, CONNECT_TIMEOUT_S), MAX_CONNECTIONS)
 
     def informant(self, address: Address, *, timeout_s: float) -> Redis:
         """A client for one question to a node of a cluster; it waits as long to connect as for the answer."""

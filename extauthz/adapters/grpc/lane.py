@@ -18,8 +18,8 @@ from typing import Any, Final, TypeAlias
 
 from grpc._cython import cygrpc
 
-from extauthz.adapters.check_threads import CheckThreads
-from extauthz.adapters.line import Line, Turn
+from extauthz.adapters.grpc.line import Line, Turn
+from extauthz.adapters.grpc.threads import CheckThreads
 from extauthz.service.call import Call
 
 Begun: TypeAlias = bytes | Callable[[], bytes]

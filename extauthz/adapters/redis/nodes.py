@@ -11,9 +11,9 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
-from extauthz.adapters.redis_clients import MAX_FAULT_CHARS, Command
-from extauthz.adapters.redis_dialer import Dialer
-from extauthz.adapters.redis_url import MAX_PORT, Address, Form, RedisUrl
+from extauthz.adapters.redis.clients import MAX_FAULT_CHARS, Command
+from extauthz.adapters.redis.dialer import Dialer
+from extauthz.adapters.redis.url import MAX_PORT, Address, Form, RedisUrl
 
 FIND_TIMEOUT_S: Final = 0.5
 """To reach one sentinel or node, and again for its answer about who is where. One that is dead delays the next."""

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from extauthz.adapters.revocation_channel import RevocationChannel
+from extauthz.adapters.revocation.channel import RevocationChannel
 from extauthz.pdp.revocation import Revocation, fault_in, undo_of
 from extauthz.service.revocations import MAX_REVOCATIONS, Revocations
 from extauthz.service.revoking import Refused, RefusedCause, Spread

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
-from extauthz.adapters.admin_status import CacheState, Component, Status
+from extauthz.adapters.admin.status import CacheState, Component, Status
 from extauthz.pdp.reason import Outcome
 from extauthz.service.details import CheckDetails
 from extauthz.service.ports import KeySetState

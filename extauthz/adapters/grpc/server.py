@@ -1,8 +1,8 @@
 """The gRPC transport: `/envoy.service.auth.v3.Authorization/Check` on raw bytes, health, TLS and an orderly end.
 
-Checks take the fast lane (`check_lane`) where grpcio has what it needs. Otherwise they go through grpcio's synchronous
+Checks take the fast lane (`lane`) where grpcio has what it needs. Otherwise they go through grpcio's synchronous
 server with few threads, which answers about a third more of them per core than its asyncio server. What must wait does
-so in seats of its own (`check_threads`).
+so in seats of its own (`threads`).
 """
 
 import logging
@@ -14,11 +14,11 @@ from typing import Any, Final, cast
 
 import grpc
 
-from extauthz.adapters.check_lane import NO_DEADLINE_S, Begin, CheckLane, NoLane, complain
-from extauthz.adapters.check_threads import CheckThreads
-from extauthz.adapters.grpc_health import CHECK_SERVICE, Health
+from extauthz.adapters.grpc.health import CHECK_SERVICE, Health
+from extauthz.adapters.grpc.lane import NO_DEADLINE_S, Begin, CheckLane, NoLane, complain
+from extauthz.adapters.grpc.threads import CheckThreads
+from extauthz.adapters.grpc.tls import RotatingCredentials, ServerTls
 from extauthz.adapters.listening import ListenFault, TcpAddress, UnixAddress, claim, parse_listen
-from extauthz.adapters.server_tls import RotatingCredentials, ServerTls
 from extauthz.service.call import Call
 
 MAX_MESSAGE_BYTES: Final = 5 * 1024 * 1024

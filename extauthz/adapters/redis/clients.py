@@ -6,7 +6,7 @@ Every adapter that speaks to Redis makes a client of its own here, with the dead
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
-from extauthz.adapters.redis_url import Address, read_redis_url
+from extauthz.adapters.redis.url import Address, read_redis_url
 
 MAX_FAULT_CHARS: Final = 200
 """Of an error that Redis or the client library wrote."""
@@ -54,6 +54,6 @@ def redis_client(url: str, *, clock: Callable[[], float], deadline_s: float) -> 
     and not before: it takes 0.3 s and 20 MiB that a service without Redis does not pay.
     """
     read = read_redis_url(url)
-    from extauthz.adapters.redis_router import Router  # noqa: PLC0415 - see the docstring
+    from extauthz.adapters.redis.router import Router  # noqa: PLC0415 - see the docstring
 
     return Router(read, clock=clock, deadline_s=deadline_s)

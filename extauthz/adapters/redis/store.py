@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from extauthz.adapters.breaker import Breaker
-from extauthz.adapters.redis_clients import (
+from extauthz.adapters.redis.clients import (
     Command,
     RedisBusy,
     RedisClient,
@@ -28,7 +28,7 @@ from extauthz.adapters.redis_clients import (
     RedisUnreachable,
     redis_client,
 )
-from extauthz.adapters.redis_url import Address
+from extauthz.adapters.redis.url import Address
 from extauthz.service.ports import StoreUnavailable
 from extauthz.service.sealed import MAX_SEALED_BYTES
 

@@ -1,0 +1,1 @@
+"""The admin port: what it shows, and what can be done there."""

@@ -1,0 +1,1 @@
+"""The gRPC transport: how checks come in and answers go out."""

@@ -1,0 +1,1 @@
+"""HTTP to issuers: key sets, their descriptions of themselves, introspection."""

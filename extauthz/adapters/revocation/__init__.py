@@ -1,0 +1,1 @@
+"""Keeps the process in step with the fleet's revocations, and takes in events about them."""
