@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 
 from extauthz.adapters.io_loop import IoLoop
-from extauthz.adapters.redis.clients import RedisClient, redis_client
+from extauthz.adapters.redis.client import RedisClient
+from extauthz.adapters.redis.connect import redis_client
 from extauthz.adapters.redis.revocation_log import RedisRevocationLog
 from extauthz.adapters.revocation.channel import COMMAND_DEADLINE_S, RevocationChannel
 from extauthz.adapters.revocation.process_revoker import ProcessRevoker

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from extauthz.adapters.redis.clients import redis_client
+from extauthz.adapters.redis.connect import redis_client
 from extauthz.adapters.redis.revocation_log import PREFIX, RedisRevocationLog
 from extauthz.pdp.revocation import Revocation, key_of
 from extauthz.service.ports import CacheKind, CacheResult, StoreUnavailable, Tier

@@ -11,7 +11,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
-from extauthz.adapters.redis.clients import MAX_FAULT_CHARS, Command
+from extauthz.adapters.redis.client import MAX_FAULT_CHARS, Command
 from extauthz.adapters.redis.dialer import Dialer
 from extauthz.adapters.redis.url import MAX_PORT, Address, Form, RedisUrl
 

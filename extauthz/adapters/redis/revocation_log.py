@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from extauthz.adapters.redis.clients import RedisClient, RedisRefusal, RedisUnreachable
+from extauthz.adapters.redis.client import RedisClient, RedisRefusal, RedisUnreachable
 from extauthz.adapters.redis.store import KEY_PREFIX
 from extauthz.pdp.revocation import MAX_LIFE_S, Revocation
 from extauthz.service.ports import StoreUnavailable

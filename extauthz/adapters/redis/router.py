@@ -21,7 +21,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from extauthz.adapters.redis.clients import MAX_FAULT_CHARS, Command, RedisBusy, RedisRefusal, RedisUnreachable
+from extauthz.adapters.redis.client import MAX_FAULT_CHARS, Command, RedisBusy, RedisRefusal, RedisUnreachable
 from extauthz.adapters.redis.dialer import Dialer
 from extauthz.adapters.redis.nodes import Node, SlotMap, finder
 from extauthz.adapters.redis.url import Address, RedisUrl
@@ -37,7 +37,7 @@ LENT_S: Final = 10.0
 
 
 class Router:
-    """`clients.RedisClient` over one server, a master watched by sentinels, or a cluster."""
+    """`client.RedisClient` over one server, a master watched by sentinels, or a cluster."""
 
     def __init__(self, url: RedisUrl, *, clock: Callable[[], float], deadline_s: float) -> None:
         self._clock = clock

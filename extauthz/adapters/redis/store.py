@@ -20,14 +20,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from extauthz.adapters.breaker import Breaker
-from extauthz.adapters.redis.clients import (
-    Command,
-    RedisBusy,
-    RedisClient,
-    RedisRefusal,
-    RedisUnreachable,
-    redis_client,
-)
+from extauthz.adapters.redis.client import Command, RedisBusy, RedisClient, RedisRefusal, RedisUnreachable
+from extauthz.adapters.redis.connect import redis_client
 from extauthz.adapters.redis.url import Address
 from extauthz.service.ports import StoreUnavailable
 from extauthz.service.sealed import MAX_SEALED_BYTES

@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import AskError, MovedError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from extauthz.adapters.redis.clients import Command, RedisBusy, RedisRefusal, RedisUnreachable
+from extauthz.adapters.redis.client import Command, RedisBusy, RedisRefusal, RedisUnreachable
 from extauthz.adapters.redis.nodes import SlotMap
 from extauthz.adapters.redis.router import MAX_UNDER_WAY, Router
 from extauthz.adapters.redis.url import Address, read_redis_url

@@ -1,12 +1,8 @@
-"""A client for whatever stands behind a Redis URL. Commands about one key are sent in one round trip, and once.
+"""What a client for Redis does, whatever is behind the URL. Commands about one key go in one round trip, and once."""
 
-Every adapter that speaks to Redis makes a client of its own here, with the deadline that its work allows.
-"""
-
-from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
-from extauthz.adapters.redis.url import Address, read_redis_url
+from extauthz.adapters.redis.url import Address
 
 MAX_FAULT_CHARS: Final = 200
 """Of an error that Redis or the client library wrote."""
@@ -45,15 +41,3 @@ class RedisClient(Protocol):
     async def close(self) -> None:
         """Give up what is under way and close the connections."""
         ...
-
-
-def redis_client(url: str, *, clock: Callable[[], float], deadline_s: float) -> RedisClient:
-    """A client for any Redis URL (`redis_url`). `clock` gives monotonic seconds.
-
-    Raises ValueError, without the URL in its message, for one that cannot be used. The client library is imported here
-    and not before: it takes 0.3 s and 20 MiB that a service without Redis does not pay.
-    """
-    read = read_redis_url(url)
-    from extauthz.adapters.redis.router import Router  # noqa: PLC0415 - see the docstring
-
-    return Router(read, clock=clock, deadline_s=deadline_s)
