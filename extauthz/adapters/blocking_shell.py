@@ -77,6 +77,12 @@ class BlockingShell:
         self._clock_ns = clock_ns
         self._seats = seats
         self._pending_writes = threading.BoundedSemaphore(MAX_PENDING_WRITES)
+        self._begun = 0
+
+    @property
+    def begun(self) -> int:
+        """How many checks have come so far; of two at the same moment one may be missed."""
+        return self._begun
 
     @property
     def live(self) -> Live:
@@ -94,6 +100,7 @@ class BlockingShell:
 
     def begin(self, data: bytes, call: Call) -> bytes | Callable[[], bytes]:
         """The answer, where nothing has to be waited for; else the rest of the work, which waits for what it lacks."""
+        self._begun += 1
         try:
             steps = check(data, call, self._live, self._around)
             need = next(steps)

@@ -18,6 +18,7 @@ from extauthz.adapters.issuers.introspection import IntrospectionHttp
 from extauthz.adapters.issuers.key_sets import IssuerHttp
 from extauthz.adapters.redis.store import RedisStore, connect
 from extauthz.adapters.revocation.event_supply import EventSupply
+from extauthz.bootstrap.collector import LOOK_EVERY_S, Collector
 from extauthz.bootstrap.reload import PolicyReloader
 from extauthz.bootstrap.revocation import revocation_parts
 from extauthz.config.settings import RedisSettings, Settings, TlsSettings
@@ -129,6 +130,7 @@ class Service:
         self._loop.submit(self._keep_keys_fresh())
         if self._keeper is not None:
             self._loop.submit(_keep(self._keeper))
+        self._loop.submit(_collect(Collector(checks=lambda: self._shell.begun)))
         self.reloader.start()
         _log.info("policy revision %s, serving on %s", self.policy.revision, self.server.address)
 
@@ -163,6 +165,12 @@ async def _keep(keeper: BindingKeeper) -> None:
     while True:
         await keeper.step()
         await asyncio.sleep(STEP_S)
+
+
+async def _collect(collector: Collector) -> None:
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        collector.step()
 
 
 def _new_id() -> str:

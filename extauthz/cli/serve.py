@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from extauthz.bootstrap.collector import leave_old_objects
 from extauthz.bootstrap.serving import Serving, StartFault
 from extauthz.bootstrap.workers import Workers
 from extauthz.config.fault import PolicyFaults
@@ -111,6 +112,7 @@ def _run(settings: Settings, policy: Policy, drain_wait: float, parent_fd: int |
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    leave_old_objects()
     serving = Serving(settings, policy)
     if parent_fd is not None:
         threading.Thread(target=_watch_parent, args=(parent_fd,), name="extauthz-parent", daemon=True).start()

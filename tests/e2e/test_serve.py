@@ -169,6 +169,30 @@ def test_each_decision_is_one_audit_line_without_the_token(tmp_path: Path, issue
     assert token not in served.program.output()
 
 
+LOOKS = """
+import gc
+from extauthz.bootstrap import collector
+
+collector.EVERY_S = collector.LOOK_EVERY_S = 0.05
+
+def looked(phase, info):
+    if (phase, info["generation"]) == ("start", 2):
+        with open({told!r}, "a") as file:
+            print(gc.get_threshold()[2], file=file)
+
+gc.callbacks.append(looked)
+"""
+
+
+def test_old_objects_are_looked_at_by_itself_while_nobody_asks(tmp_path: Path, issuer: HttpIssuer) -> None:
+    told = tmp_path / "told"
+    told.touch()
+    (tmp_path / "sitecustomize.py").write_text(LOOKS.format(told=str(told)))
+    with Served(tmp_path, policy_text(issuer.url), environment={"PYTHONPATH": str(tmp_path)}):
+        words = told.read_text().split
+        eventually(lambda: any(int(word) > 10**9 for word in words()), "everything is looked at")
+
+
 def test_sigterm_ends_it_well(tmp_path: Path, issuer: HttpIssuer) -> None:
     with Served(tmp_path, policy_text(issuer.url)) as served:
         assert served.ask(good()).allowed

@@ -126,6 +126,14 @@ def bench(
 GOOD = check_request(token=mint())
 
 
+def test_checks_are_counted_whatever_becomes_of_them(loop: IoLoop) -> None:
+    one = bench(loop)
+    assert one.shell.begun == 0
+    for data in (GOOD, check_request(), b"no request at all"):
+        one.ask(data)
+    assert one.shell.begun == 3
+
+
 def test_a_warm_check_waits_for_nothing(loop: IoLoop) -> None:
     one = bench(loop, seats=0)
     assert one.ask(GOOD).allowed
