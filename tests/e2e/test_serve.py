@@ -189,8 +189,7 @@ def test_old_objects_are_looked_at_by_itself_while_nobody_asks(tmp_path: Path, i
     told.touch()
     (tmp_path / "sitecustomize.py").write_text(LOOKS.format(told=str(told)))
     with Served(tmp_path, policy_text(issuer.url), environment={"PYTHONPATH": str(tmp_path)}):
-        words = told.read_text().split
-        eventually(lambda: any(int(word) > 10**9 for word in words()), "everything is looked at")
+        eventually(lambda: any(int(word) > 10**9 for word in told.read_text().split()), "everything is looked at")
 
 
 def test_sigterm_ends_it_well(tmp_path: Path, issuer: HttpIssuer) -> None:
