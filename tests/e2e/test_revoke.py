@@ -211,7 +211,12 @@ def test_every_command_of_the_page_works(
         command("--undo", item["id"])
 
 
-def test_no_secret_stands_in_the_log(served: Served) -> None:
+def test_no_secret_stands_in_the_log(served: Served, command: Any) -> None:
+    assert outcome(served, token("logged")) == "allowed"
+    command("--jti", "admin/logged")
+    sent = record("delete-user", posted={"owner": "acme", "name": "logged"}, at=int(time.time()))
+    for secret in ("guessed", WEBHOOK_SECRET):
+        post(served, "/events/casdoor/webhook", json.dumps(sent), Authorization=f"Bearer {secret}")
     log = served.program.log.read_text()
     for secret in (*SECRETS.values(), "eyJ"):
         assert secret not in log
