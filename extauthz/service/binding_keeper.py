@@ -78,6 +78,8 @@ class BindingKeeper:
 
     async def _settle(self, name: Hashable, mine: Binding) -> None:
         now = self._clock()
+        # It may have been used or ended since it was picked, and the store may not have taken that.
+        mine = self._bindings.get(name, now) or mine
         ttl_s = int(mine.until - now)
         if ttl_s <= 0:
             return

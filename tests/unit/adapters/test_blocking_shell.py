@@ -1,6 +1,7 @@
 """The shell that waits: real threads, a real event loop, a supplier that the test holds in its hands."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from extauthz.adapters.io_loop import IoLoop
 from extauthz.pdp.access_token import SignedToken, UnverifiedToken, digest_of, verify_signature
 from extauthz.pdp.jwk import Key
 from extauthz.pdp.reason import Outcome, Reason
+from extauthz.pdp.revocation import Revocation, RevokedBy
 from extauthz.service import authentication
 from extauthz.service.call import Call
 from extauthz.service.details import CheckDetails
@@ -164,6 +166,40 @@ def test_checks_that_wait_do_not_stop_warm_ones(loop: IoLoop) -> None:
         assert cold.ask(GOOD).reason == Reason.KEYS_UNAVAILABLE
         loop.submit(_set(supply.go))
         assert [one.result(10).allowed for one in waiting] == [True, True]
+
+
+def test_looking_at_all_objects_takes_nothing_from_checks_that_wait(loop: IoLoop) -> None:
+    """Nor adds to them: what is revoked meanwhile is refused, and another policy counts for later ones only."""
+    supply = Supply(go=asyncio.Event())
+    one = bench(loop, seats=2, keys=False, supply=supply)
+    good, bad = check_request(token=mint(jti="good")), check_request(token=mint(jti="bad"))
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            waiting = [threads.submit(one.ask, data) for data in (good, bad)]
+            eventually(lambda: len(supply.needs) == 2, "both wait")
+            one.world.around.revocations.add([revocation("bad")], tokens.NOW)
+            for _ in range(3):
+                gc.unfreeze()
+                gc.collect()
+                gc.freeze()
+            one.shell.replace_policy(Live.of(policy(weather(rules=()))))
+            loop.submit(_set(supply.go))
+            assert [answer.result(10).reason for answer in waiting] == [Reason.ALLOWED, Reason.TOKEN_REVOKED]
+    finally:
+        gc.unfreeze()
+
+
+def revocation(jti: str) -> Revocation:
+    """Of one token by its name."""
+    return Revocation(
+        id="one",
+        by=RevokedBy.JTI,
+        value=jti,
+        issuer=tokens.ISSUER,
+        before=tokens.NOW,
+        until=tokens.NOW + 4000,
+        source="admin",
+    )
 
 
 async def _set(event: asyncio.Event | None) -> None:

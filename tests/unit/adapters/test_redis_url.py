@@ -2,8 +2,11 @@
 
 import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from extauthz.adapters.redis.url import FORMS, Address, Form, Login, TlsFiles, read_redis_url
 from extauthz.config.settings import REDIS_SCHEMES
@@ -122,6 +125,59 @@ def test_a_bad_url_is_refused_with_a_message_that_helps_and_shows_no_secret(url:
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("scheme", ["REDISS", "Rediss+Sentinel", "reDISS+cluster"])
+def test_tls_is_never_lost_by_the_case_of_the_scheme(scheme: str) -> None:
+    assert read_redis_url(f"{scheme}://h{'/m' if 'entinel' in scheme else ''}").tls is not None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "redis://h1\\@evil",
+            "redis://svc:x@evil@h1",
+            "redis://h1%2f@evil",
+            "redis://h1,@evil",
+            "redis://h1:1@evil:2",
+        ),
+        *(
+            "redis://h1?@evil",
+            "redis://h1/0@evil",
+            "redis://h1#@evil",
+            "redis://h1\n@evil",
+            "redis://h1\t",
+            "redis://h1 ",
+        ),
+        *("redis://[::1]evil", "redis://[::1", "redis://evil[::1]", "redis://::1", "redis://[::1]]", "\tredis://h1"),
+    ],
+)
+def test_no_other_server_is_asked_than_any_reader_of_the_url_would_name(url: str) -> None:
+    try:
+        hosts = {address.host for address in read_redis_url(url).hosts}
+    except ValueError:
+        return
+    assert hosts == {urlsplit(url).hostname}
+
+
+# Python's reader takes brackets for an address, wherever they stand before the path.
+PRINTED = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="[]"), max_size=12)
+
+
+@given(PRINTED, PRINTED, PRINTED)
+def test_one_server_is_read_as_by_pythons_own_reader(user: str, password: str, host: str) -> None:
+    url = f"redis://{user}:{password}@{host}"
+    try:
+        read = read_redis_url(url)
+    except ValueError:
+        return
+    theirs = urlsplit(url)
+    assert [address.host.lower() for address in read.hosts] == [unquote(theirs.hostname or "localhost").lower()]
+    assert (read.login.username or "", read.login.password or "") == (
+        unquote(theirs.username or ""),
+        unquote(theirs.password or ""),
+    )
 
 
 def test_a_url_shows_no_secret() -> None:

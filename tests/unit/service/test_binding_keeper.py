@@ -167,6 +167,65 @@ def test_a_store_that_goes_away_again_is_told_the_rest_later() -> None:
     in_virtual_time(main)
 
 
+class Slow(Store):
+    """A store in which whatever is to happen in the middle of putting back happens after so many entries."""
+
+    after = 2 * AT_ONCE
+    meanwhile: Callable[[], Coroutine[Any, Any, None]] | None = None
+
+    async def put_if_absent(self, key: str, value: bytes, ttl_s: float) -> bytes:
+        self.after -= 1
+        if self.after == 0 and self.meanwhile is not None:
+            await self.meanwhile()
+        return await super().put_if_absent(key, value, ttl_s)
+
+
+def test_who_takes_a_session_while_bindings_are_put_back_does_not_keep_it() -> None:
+    async def main(clock: Clock) -> None:
+        store = Slow(clock=clock)
+        one, two = Process(clock, store), Process(clock, store, "two")
+        for number in range(4 * AT_ONCE):
+            one.knows(f"binding:{number}", since=NOW - 100)
+        last = f"binding:{4 * AT_ONCE - 1}"
+
+        async def taken() -> None:
+            assert await two.stored(last) is None, "it is not there yet"
+            two.knows(last, MALLORY)
+            theirs = two.bindings.get(last, clock())
+            assert theirs is not None
+            await store.put(last, theirs.sealed(SEALER), TTL_S)
+
+        store.meanwhile = taken
+        await one.keeper.step()
+        stored = await one.stored(last)
+        assert stored is not None
+        assert stored.owner == ALICE
+
+    in_virtual_time(main)
+
+
+def test_a_session_that_ends_while_bindings_are_put_back_is_put_back_as_ended() -> None:
+    """Its end itself was never written: the store did not take it."""
+
+    async def main(clock: Clock) -> None:
+        store = Slow(clock=clock)
+        one = Process(clock, store)
+        for number in range(4 * AT_ONCE):
+            one.knows(f"binding:{number}", since=NOW - 100)
+        last = f"binding:{4 * AT_ONCE - 1}"
+
+        async def ended() -> None:
+            one.knows(last, ended=True, since=NOW - 100)
+
+        store.meanwhile = ended
+        await one.keeper.step()
+        stored = await one.stored(last)
+        assert stored is not None
+        assert stored.ended
+
+    in_virtual_time(main)
+
+
 def test_the_earlier_binding_counts_on_both_sides() -> None:
     async def main(clock: Clock) -> None:
         store = Store(clock=clock)
