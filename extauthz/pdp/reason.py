@@ -21,18 +21,18 @@ class Reason(StrEnum):
     ORIGIN_REFUSED = "origin_refused"
     TOKEN_MISSING = "token_missing"  # noqa: S105 - a reason, not a secret
     CREDENTIALS_MALFORMED = "credentials_malformed"
-    TOKEN_MALFORMED = "token_malformed"  # noqa: S105
-    TOKEN_ALGORITHM = "token_algorithm"  # noqa: S105
-    TOKEN_TYPE = "token_type"  # noqa: S105
-    TOKEN_KEY_UNKNOWN = "token_key_unknown"  # noqa: S105
-    TOKEN_SIGNATURE = "token_signature"  # noqa: S105
-    TOKEN_EXPIRED = "token_expired"  # noqa: S105
-    TOKEN_NOT_YET_VALID = "token_not_yet_valid"  # noqa: S105
-    TOKEN_ISSUER = "token_issuer"  # noqa: S105
-    TOKEN_ORGANIZATION = "token_organization"  # noqa: S105
-    TOKEN_AUDIENCE = "token_audience"  # noqa: S105
-    TOKEN_SUBJECT = "token_subject"  # noqa: S105
-    TOKEN_REVOKED = "token_revoked"  # noqa: S105
+    TOKEN_MALFORMED = "token_malformed"  # noqa: S105 - a reason, not a secret
+    TOKEN_ALGORITHM = "token_algorithm"  # noqa: S105 - a reason, not a secret
+    TOKEN_TYPE = "token_type"  # noqa: S105 - a reason, not a secret
+    TOKEN_KEY_UNKNOWN = "token_key_unknown"  # noqa: S105 - a reason, not a secret
+    TOKEN_SIGNATURE = "token_signature"  # noqa: S105 - a reason, not a secret
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a reason, not a secret
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid"  # noqa: S105 - a reason, not a secret
+    TOKEN_ISSUER = "token_issuer"  # noqa: S105 - a reason, not a secret
+    TOKEN_ORGANIZATION = "token_organization"  # noqa: S105 - a reason, not a secret
+    TOKEN_AUDIENCE = "token_audience"  # noqa: S105 - a reason, not a secret
+    TOKEN_SUBJECT = "token_subject"  # noqa: S105 - a reason, not a secret
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 - a reason, not a secret
     BODY_MISSING = "body_missing"
     BODY_TRUNCATED = "body_truncated"
     BODY_ENCODING = "body_encoding"
@@ -66,7 +66,7 @@ class ChallengeError(StrEnum):
 
     ABSENT = ""
     INVALID_REQUEST = "invalid_request"
-    INVALID_TOKEN = "invalid_token"  # noqa: S105
+    INVALID_TOKEN = "invalid_token"  # noqa: S105 - a reason, not a secret
     INSUFFICIENT_SCOPE = "insufficient_scope"
 
 
