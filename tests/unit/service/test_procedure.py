@@ -199,6 +199,7 @@ def test_metadata_names_no_person() -> None:
             ),
         ),
     ],
+    ids=["no token", "a token of another server", "too few scopes"],
 )
 def test_challenge(data: bytes, challenge: str) -> None:
     assert ask(data).challenge == challenge
