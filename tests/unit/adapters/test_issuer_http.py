@@ -242,6 +242,7 @@ def test_a_gzip_bomb_does_not_unfold(server: HttpIssuer, size: int) -> None:
         (b"x", "br", "was not asked for"),
         (b"x", "gzip, gzip", "was not asked for"),
     ],
+    ids=["no gzip", "half of it", "br", "twice"],
 )
 def test_an_encoding_that_cannot_be_read_is_a_failure(
     server: HttpIssuer, body: bytes, encoding: str, says: str
