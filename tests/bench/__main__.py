@@ -3,6 +3,7 @@
     python -m tests.bench [--quick] [--json]
     python -m tests.bench chaos                 what a bad day of Redis costs: see `chaos`
     python -m tests.bench caches                what a check costs by where its token is answered from: see `caches`
+    python -m tests.bench pauses                how long a look at all objects takes: see `pauses`
     python -m tests.bench revocation            how soon a revocation counts elsewhere, and its cost: see `revocation`
 
 Three things, in one run: the plain function (no transport), the process (start, memory), and checks per second over
@@ -30,7 +31,7 @@ from extauthz.demo.processes import LOOPBACK, Program, free_port, serves_grpc
 from extauthz.service.call import Call
 from extauthz.service.live import Live
 from extauthz.service.procedure import check
-from tests.bench import caches, chaos, revocation
+from tests.bench import caches, chaos, pauses, revocation
 from tests.bench.h2_load import Load, load
 from tests.bench.machine import machine
 from tests.bench.observing import observer
@@ -215,6 +216,8 @@ if __name__ == "__main__":
         chaos.main(sys.argv[2:])
     elif sys.argv[1:2] == ["caches"]:
         caches.main(sys.argv[2:])
+    elif sys.argv[1:2] == ["pauses"]:
+        pauses.main(sys.argv[2:])
     elif sys.argv[1:2] == ["revocation"]:
         revocation.main(sys.argv[2:])
     else:
