@@ -13,10 +13,12 @@ from typing import Final, Protocol
 from extauthz.adapters.io_loop import IoLoop
 from extauthz.pdp.reason import Outcome, Reason
 from extauthz.service.call import Call
-from extauthz.service.checked import Checked
-from extauthz.service.codec import encode_internal_error
+from extauthz.service.check.active_policy import ActivePolicy, SharedState
+from extauthz.service.check.checked import Checked
+from extauthz.service.check.codec import encode_internal_error
+from extauthz.service.check.procedure import Steps, check
+from extauthz.service.check.resolver import NeedResolver, wait_of
 from extauthz.service.details import CheckDetails, Wait
-from extauthz.service.live import Live, Surroundings
 from extauthz.service.needs import (
     Answer,
     Awaited,
@@ -26,14 +28,12 @@ from extauthz.service.needs import (
     NeedBinding,
     NeedIntrospection,
     NeedKeys,
+    NeedLock,
     NeedStored,
-    NeedTurn,
-    Supplied,
+    Resolved,
     Write,
 )
 from extauthz.service.ports import Observer
-from extauthz.service.procedure import Steps, check
-from extauthz.service.supply import Supplier, wait_of
 
 MAX_WAIT_S: Final = 10.0
 """For a call without a deadline of its own: longer than any proxy should wait."""
@@ -61,17 +61,17 @@ class BlockingShell:
     def __init__(
         self,
         *,
-        live: Live,
-        around: Surroundings,
-        supplier: Supplier,
+        active: ActivePolicy,
+        shared_state: SharedState,
+        need_resolver: NeedResolver,
         loop: IoLoop,
         observer: Observer,
         clock_ns: Callable[[], int],
         seats: Seats,
     ) -> None:
-        self._live = live
-        self._around = around
-        self._supplier = supplier
+        self._live = active
+        self._around = shared_state
+        self._supplier = need_resolver
         self._loop = loop
         self._observer = observer
         self._clock_ns = clock_ns
@@ -85,13 +85,13 @@ class BlockingShell:
         return self._begun
 
     @property
-    def live(self) -> Live:
+    def active(self) -> ActivePolicy:
         """The policy in force."""
         return self._live
 
-    def replace_policy(self, live: Live) -> None:
+    def replace_policy(self, active: ActivePolicy) -> None:
         """Put another policy in force: checks under way finish by the old one."""
-        self._live = live
+        self._live = active
 
     def answer(self, data: bytes, call: Call) -> bytes:
         """`CheckRequest` bytes in, `CheckResponse` bytes out."""
@@ -115,7 +115,7 @@ class BlockingShell:
         try:
             while True:
                 answer, now_ns = self._obtain(need, call, waits)
-                need = steps.send(Supplied(answer=answer, now=now_ns / 1e9))
+                need = steps.send(Resolved(answer=answer, now=now_ns / 1e9))
         except StopIteration as finished:
             return self._conclude(finished.value, call, tuple(waits))
         except Exception as error:  # noqa: BLE001 - as in `begin`
@@ -135,7 +135,7 @@ class BlockingShell:
 
     def _obtain(self, need: Awaited, call: Call, waits: list[Wait]) -> tuple[Answer, int]:
         started_ns = self._clock_ns()
-        if isinstance(need, NeedTurn):
+        if isinstance(need, NeedLock):
             self._wait_turn(need, _left_s(call, started_ns))
             return None, self._clock_ns()
         if not self._seats.take_seat():
@@ -153,7 +153,7 @@ class BlockingShell:
         waits.append(wait_of(need, answer, started_ns, ended_ns))
         return answer, ended_ns
 
-    def _wait_turn(self, need: NeedTurn, left_s: float) -> None:
+    def _wait_turn(self, need: NeedLock, left_s: float) -> None:
         """Without a seat nobody waits: the check does the work itself."""
         if self._seats.take_seat():
             try:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from extauthz.adapters.admin.actions import AdminActions
 from extauthz.adapters.revocation.event_log import LoggedEvents
 from extauthz.bootstrap.service import Service
-from extauthz.config.secret import Secret
-from extauthz.config.settings import RevocationSettings
-from extauthz.service.events import Events, EventSecrets
+from extauthz.config.settings.secret import Secret
+from extauthz.config.settings.settings import RevocationSettings
+from extauthz.service.revocation.events import Events, EventSecrets
 
 
 def admin_actions(settings: RevocationSettings, service: Service) -> AdminActions:

@@ -11,11 +11,11 @@ from extauthz.adapters.redis.connect import redis_client
 from extauthz.adapters.redis.revocation_log import RedisRevocationLog
 from extauthz.adapters.revocation.channel import COMMAND_DEADLINE_S, RevocationChannel
 from extauthz.adapters.revocation.process_revoker import ProcessRevoker
-from extauthz.config.settings import RedisSettings
+from extauthz.config.settings.settings import RedisSettings
 from extauthz.service.ports import Observer
-from extauthz.service.revocation_cipher import RevocationCipher
-from extauthz.service.revocation_sharing import RevocationSharing
-from extauthz.service.revocations import Revocations
+from extauthz.service.revocation.revocation_cipher import RevocationCipher
+from extauthz.service.revocation.revocation_sharing import RevocationSharing
+from extauthz.service.revocation.revocations import Revocations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

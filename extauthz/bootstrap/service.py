@@ -17,21 +17,21 @@ from extauthz.adapters.io_loop import IoLoop
 from extauthz.adapters.issuers.introspection import IntrospectionHttp
 from extauthz.adapters.issuers.key_sets import IssuerHttp
 from extauthz.adapters.redis.store import RedisStore, connect
-from extauthz.adapters.revocation.event_supply import EventSupply
-from extauthz.bootstrap.collector import LOOK_EVERY_S, Collector
-from extauthz.bootstrap.reload import PolicyReloader
+from extauthz.adapters.revocation.event_supply import EventKeyResolver
 from extauthz.bootstrap.revocation import revocation_parts
-from extauthz.config.settings import RedisSettings, Settings, TlsSettings
+from extauthz.config.settings.settings import RedisSettings, Settings, TlsSettings
 from extauthz.pdp.policy import Policy
-from extauthz.service.binding_keeper import STEP_S, BindingKeeper
-from extauthz.service.codec import encode_internal_error
-from extauthz.service.key_service import KeyService
-from extauthz.service.keyring import KeyRing
-from extauthz.service.live import Live, Memories, Surroundings
+from extauthz.runtime.garbage_collection import LOOK_EVERY_S, Collector
+from extauthz.runtime.policy_reload import PolicyReloader
+from extauthz.service.cache.signed_entry import Signer
+from extauthz.service.check.active_policy import ActivePolicy, Caches, SharedState
+from extauthz.service.check.codec import encode_internal_error
+from extauthz.service.check.resolver import NeedResolver
+from extauthz.service.keys.key_service import KeyService
+from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.ports import KeySetState, Observer
-from extauthz.service.revoking import Revoker
-from extauthz.service.sealed import Sealer
-from extauthz.service.supply import Supplier
+from extauthz.service.revocation.revoking import Revoker
+from extauthz.service.sessions.binding_keeper import STEP_S, BindingKeeper
 
 REFRESH_STEP_S: Final = 1.0
 """How often key sets are looked over for being due."""
@@ -56,32 +56,32 @@ class Service:
         random = SystemRandom().random
         self.ring = KeyRing(policy.issuers.values(), policy.cache, random)
         self.store = _store(settings.redis)
-        sealer = _sealer(settings.redis)
+        signer = _sealer(settings.redis)
         self._fetcher = IssuerHttp(clock=time.monotonic)
         self._introspector = IntrospectionHttp(discovery=self._fetcher.discovery, clock=time.monotonic)
         self._keys = KeyService(
             ring=self.ring,
             fetcher=self._fetcher,
             store=self.store,
-            sealer=sealer,
+            signer=signer,
             observer=observer,
             clock=time.time,
             random=random,
         )
-        self._supplier = Supplier(
+        self._supplier = NeedResolver(
             keys=self._keys,
             store=self.store,
-            sealer=sealer,
+            signer=signer,
             introspector=self._introspector,
             observer=observer,
             clock=time.time,
         )
-        self.event_supply = EventSupply(self._loop, self._supplier)
-        self.memories = Memories.bounded()
+        self.event_supply = EventKeyResolver(self._loop, self._supplier)
+        self.caches = Caches.bounded()
         self._keeper: BindingKeeper | None = None
-        if self.store is not None and sealer is not None:
+        if self.store is not None and signer is not None:
             self._keeper = BindingKeeper(
-                bindings=self.memories.bindings, store=self.store, sealer=sealer, process=_new_id(), clock=time.time
+                bindings=self.caches.bindings, store=self.store, signer=signer, process=_new_id(), clock=time.time
             )
         self.revocation = revocation_parts(settings.redis, loop=self._loop, observer=observer)
         self.revoker: Revoker = self.revocation.revoker
@@ -89,16 +89,16 @@ class Service:
         """Set when key sets have been asked for once, whatever came of it."""
         self.threads = CheckThreads()
         self._shell = BlockingShell(
-            live=Live.of(policy),
-            around=Surroundings(
+            active=ActivePolicy.of(policy),
+            shared_state=SharedState(
                 ring=self.ring,
-                memories=self.memories,
+                caches=self.caches,
                 new_id=_new_id,
-                sealer=sealer,
+                signer=signer,
                 random=random,
                 revocations=self.revocation.known,
             ),
-            supplier=self._supplier,
+            need_resolver=self._supplier,
             loop=self._loop,
             observer=observer,
             clock_ns=time.time_ns,
@@ -116,7 +116,7 @@ class Service:
     @property
     def policy(self) -> Policy:
         """The policy in force."""
-        return self._shell.live.policy
+        return self._shell.active.policy
 
     def key_states(self) -> tuple[KeySetState, ...]:
         """How the keys of each issuer stand now."""
@@ -150,7 +150,7 @@ class Service:
         """Put a policy in force. Keys of issuers that stay are kept."""
         self.ring.retain(policy.issuers.values(), policy.cache)
         self._adopted(policy)
-        self._shell.replace_policy(Live.of(policy))
+        self._shell.replace_policy(ActivePolicy.of(policy))
         self._loop.submit(self._keys.warm(policy.issuers.values()))
 
     async def _keep_keys_fresh(self) -> None:
@@ -182,8 +182,8 @@ def _store(redis: RedisSettings | None) -> RedisStore | None:
     return None if redis is None else connect(redis.url.reveal(), clock=time.monotonic)
 
 
-def _sealer(redis: RedisSettings | None) -> Sealer | None:
-    return None if redis is None else Sealer([secret.reveal().encode() for secret in redis.cache_secrets])
+def _sealer(redis: RedisSettings | None) -> Signer | None:
+    return None if redis is None else Signer([secret.reveal().encode() for secret in redis.cache_secrets])
 
 
 def _tls(tls: TlsSettings | None) -> ServerTls | None:

@@ -12,7 +12,7 @@ from extauthz.adapters.telemetry.pipeline import Telemetry
 from extauthz.bootstrap.admin import admin_actions
 from extauthz.bootstrap.service import FINISH_S, Service
 from extauthz.bootstrap.status import ServiceStatus
-from extauthz.config.settings import Settings
+from extauthz.config.settings.settings import Settings
 from extauthz.pdp.mcp.methods import METHODS
 from extauthz.pdp.operation import END_METHOD, RESPONSE_METHOD, STREAM_METHOD
 from extauthz.pdp.policy import Policy

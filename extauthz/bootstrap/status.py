@@ -7,8 +7,8 @@ from extauthz.adapters.admin.status import CacheState, Component, Status
 from extauthz.adapters.telemetry.pipeline import Telemetry
 from extauthz.bootstrap.service import Service
 from extauthz.pdp.policy import WhenStale
-from extauthz.service.live import MAX_BINDINGS, MAX_CALLERS, MAX_DECISIONS, MAX_REFUSALS
-from extauthz.service.revocations import MAX_REVOCATIONS
+from extauthz.service.check.active_policy import MAX_BINDINGS, MAX_CALLERS, MAX_DECISIONS, MAX_REFUSALS
+from extauthz.service.revocation.revocations import MAX_REVOCATIONS
 
 
 class ServiceStatus:
@@ -63,12 +63,12 @@ class ServiceStatus:
         return Component(name="revocations", ready=not refuses, detail=detail)
 
     def _caches(self) -> tuple[CacheState, ...]:
-        memories, store = self._service.memories, self._service.store
+        bounded, store = self._service.caches, self._service.store
         sizes = (
-            ("token", memories.callers, MAX_CALLERS),
-            ("decision", memories.decisions, MAX_DECISIONS),
-            ("refused token", memories.refusals, MAX_REFUSALS),
-            ("session", memories.bindings, MAX_BINDINGS),
+            ("token", bounded.callers, MAX_CALLERS),
+            ("decision", bounded.decisions, MAX_DECISIONS),
+            ("refused token", bounded.refusals, MAX_REFUSALS),
+            ("session", bounded.bindings, MAX_BINDINGS),
         )
         caches = [
             CacheState(name=name, tier="memory", entries=len(memory), capacity=capacity)

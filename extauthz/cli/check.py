@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from extauthz.cli import EXIT_FINDINGS
-from extauthz.config.fault import Fault, PolicyFaults
-from extauthz.config.policy_build import SecretSource
-from extauthz.config.policy_file import MAX_FILE_BYTES, Review, review_bytes, review_file
+from extauthz.config.policy_file.fault import Fault, PolicyFaults
+from extauthz.config.policy_file.policy_build import SecretSource
+from extauthz.config.policy_file.policy_file import MAX_FILE_BYTES, Review, review_bytes, review_file
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
 
@@ -69,7 +69,7 @@ def _tell(name: str, review: Review) -> None:
 
 
 def _as_warning(one: Fault) -> str:
-    return f"{one.file}:{one.line}:{one.column}: warning: {one.message} ({one.mend})"
+    return f"{one.file}:{one.line}:{one.column}: warning: {one.message} ({one.hint})"
 
 
 def _count(number: int, noun: str) -> str:
@@ -93,5 +93,5 @@ def _finding(fault: Fault) -> dict[str, Any]:
         "column": fault.column,
         "path": fault.path,
         "message": fault.message,
-        "mend": fault.mend,
+        "hint": fault.hint,
     }

@@ -11,22 +11,22 @@ import click
 
 from extauthz.cli.explained_token import Credentials, read_credentials
 from extauthz.cli.input import json_object, read_input
-from extauthz.config.policy_file import load_policy
+from extauthz.config.policy_file.policy_file import load_policy
+from extauthz.pdp.answer.verdict import Forward
+from extauthz.pdp.decision.resource_index import authority_of
 from extauthz.pdp.mcp.headers import METHOD_HEADER, NAME_HEADER, VERSION_HEADER
 from extauthz.pdp.operation import Operation
 from extauthz.pdp.policy import Policy, Resource
 from extauthz.pdp.request import HttpRequest
-from extauthz.pdp.resource_index import authority_of
-from extauthz.pdp.verdict import Forward
 from extauthz.service.call import Call
-from extauthz.service.checked import Checked
-from extauthz.service.codec import encode_request
-from extauthz.service.explanation import Told
-from extauthz.service.explanation import explain as explain_steps
-from extauthz.service.keyring import KeyRing
-from extauthz.service.live import Live, Memories, Surroundings
-from extauthz.service.needs import Answer, Awaited, Introspected, KeysUnavailable, NeedIntrospection, NeedKeys, Supplied
-from extauthz.service.procedure import check
+from extauthz.service.check.active_policy import ActivePolicy, Caches, SharedState
+from extauthz.service.check.checked import Checked
+from extauthz.service.check.codec import encode_request
+from extauthz.service.check.explanation import Told
+from extauthz.service.check.explanation import explain as explain_steps
+from extauthz.service.check.procedure import check
+from extauthz.service.keys.keyring import KeyRing
+from extauthz.service.needs import Answer, Awaited, Introspected, KeysUnavailable, NeedIntrospection, NeedKeys, Resolved
 
 
 @click.command()
@@ -157,18 +157,18 @@ def _decide(policy: Policy, request: HttpRequest, credentials: Credentials, now:
     for name, keys in credentials.keys.items():
         ring.adopt(policy.issuers[name], keys, now)
     numbers = itertools.count()
-    around = Surroundings(
+    shared_state = SharedState(
         ring=ring,
-        memories=Memories.bounded(),
+        caches=Caches.bounded(),
         new_id=lambda: f"explain-{next(numbers)}",
-        sealer=None,
+        signer=None,
         random=lambda: 0.0,
     )
-    steps = check(encode_request(request), Call(int(now * 1e9)), Live.of(policy), around)
+    steps = check(encode_request(request), Call(int(now * 1e9)), ActivePolicy.of(policy), shared_state)
     try:
         need = next(steps)
         while True:
-            need = steps.send(Supplied(answer=_offline(need, ring, now), now=now))
+            need = steps.send(Resolved(answer=_offline(need, ring, now), now=now))
     except StopIteration as done:
         checked: Checked = done.value
         return checked

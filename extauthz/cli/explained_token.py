@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm, get_default_algorithms
 
 from extauthz.cli.input import json_object, read_input
-from extauthz.pdp.access_token import UnverifiedToken, inspect
-from extauthz.pdp.base64url import encode_base64url
-from extauthz.pdp.jwks import KeySet, parse_key_set
 from extauthz.pdp.policy import Issuer, Resource
-from extauthz.pdp.profile import PROFILES
+from extauthz.pdp.token.access_token import UnverifiedToken, inspect
+from extauthz.pdp.token.base64url import encode_base64url
+from extauthz.pdp.token.jwks import KeySet, parse_key_set
+from extauthz.pdp.token.profile import PROFILES
 
 CLAIMED_LIFETIME_S: Final = 3_600
 

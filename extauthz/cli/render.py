@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from extauthz.config.endpoint import Endpoint, TcpEndpoint, endpoint_of
-from extauthz.config.envoy.bootstrap import Rendered, Unrenderable, render_envoy
-from extauthz.config.envoy.edge import (
+from extauthz.config.policy_file.fault import Problem
+from extauthz.config.policy_file.policy_file import load_policy
+from extauthz.config.render.envoy.bootstrap import Rendered, Unrenderable, render_envoy
+from extauthz.config.render.envoy.edge import (
     DEFAULT_ADMIN,
     DEFAULT_AUTHZ,
     DEFAULT_LISTEN,
@@ -19,9 +20,8 @@ from extauthz.config.envoy.edge import (
     KeyPair,
     ServiceTls,
 )
-from extauthz.config.fault import Complaint
-from extauthz.config.policy_file import load_policy
-from extauthz.pdp.metadata import metadata_bytes
+from extauthz.config.settings.endpoint import Endpoint, TcpEndpoint, endpoint_of
+from extauthz.pdp.answer.metadata import metadata_bytes
 from extauthz.pdp.policy import Policy
 
 NONE = "none"
@@ -50,8 +50,8 @@ def read_endpoints(_ctx: click.Context, _param: click.Parameter, values: tuple[s
 
 def _endpoint(value: str) -> Endpoint:
     endpoint = endpoint_of(value)
-    if isinstance(endpoint, Complaint):
-        raise click.BadParameter(f"{endpoint.message} ({endpoint.mend})")
+    if isinstance(endpoint, Problem):
+        raise click.BadParameter(f"{endpoint.message} ({endpoint.hint})")
     return endpoint
 
 

@@ -16,10 +16,10 @@ import click
 from extauthz.cli import EXIT_FINDINGS
 from extauthz.cli.admin_client import DEFAULT_ADMIN, ask
 from extauthz.cli.input import read_input
-from extauthz.config.secret import secrets_setting
-from extauthz.pdp.revocation import MAX_LIFE_S, TOKEN_GRACE_S, RevokedBy
-from extauthz.pdp.signed_token import inspect, revocation_digests
-from extauthz.pdp.token_fault import TokenFault
+from extauthz.config.settings.secret import secrets_setting
+from extauthz.pdp.revocation.revocation import MAX_LIFE_S, TOKEN_GRACE_S, RevokedBy
+from extauthz.pdp.token.signed_token import inspect, revocation_digests
+from extauthz.pdp.token.token_fault import TokenFault
 
 TIMEOUT_S: Final = 5.0
 """For one answer: the service waits for Redis for a second at most."""
@@ -185,7 +185,7 @@ def _admin_token() -> str:
     found, complaints = secrets_setting(TOKEN_VARIABLE, os.environ, at_most=2)
     if complaints:
         where, complaint = complaints[0]
-        raise click.UsageError(f"{where}: {complaint.message} ({complaint.mend})")
+        raise click.UsageError(f"{where}: {complaint.message} ({complaint.hint})")
     if not found:
         raise click.UsageError(f"set {TOKEN_VARIABLE} or {TOKEN_VARIABLE}_FILE to what the service was started with")
     token = found[0].reveal()

@@ -15,6 +15,6 @@ def schema() -> None:
       extauthz schema > extauthz.schema.json
       # yaml-language-server: $schema=extauthz.schema.json     (first line of extauthz.yaml)
     """
-    from extauthz.config.policy_schema import policy_json_schema  # noqa: PLC0415 - pydantic, only for this command
+    from extauthz.config.policy_file.policy_schema import policy_json_schema  # noqa: PLC0415 - pydantic, only for this command
 
     click.echo(json.dumps(policy_json_schema(), indent=2, ensure_ascii=False))

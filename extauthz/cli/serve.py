@@ -8,13 +8,13 @@ from typing import Final
 
 import click
 
-from extauthz.bootstrap.collector import leave_old_objects
 from extauthz.bootstrap.serving import Serving, StartFault
-from extauthz.bootstrap.workers import Workers
-from extauthz.config.fault import PolicyFaults
-from extauthz.config.policy_file import load_policy
-from extauthz.config.settings import Settings, SettingsFaults, Transport, read_settings
+from extauthz.config.policy_file.fault import PolicyFaults
+from extauthz.config.policy_file.policy_file import load_policy
+from extauthz.config.settings.settings import Settings, SettingsFaults, Transport, read_settings
 from extauthz.pdp.policy import Policy
+from extauthz.runtime.garbage_collection import leave_old_objects
+from extauthz.runtime.workers import Workers
 
 DEFAULT_DRAIN_S: Final = 5.0
 """From NOT_SERVING to the end: two and a half rounds of the rendered proxy's health checks."""

@@ -1,7 +1,7 @@
 """What a decision can lack, and what it is resumed with.
 
 The procedure (`service.procedure`) never waits: where something is not at hand it yields one of these values, and any
-shell (threads, asyncio, a test with virtual time) obtains the answer and sends it back as `Supplied`.
+shell (threads, asyncio, a test with virtual time) obtains the answer and sends it back as `Resolved`.
 """
 
 import threading
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
-from extauthz.pdp.jwks import KeySet
 from extauthz.pdp.policy import Issuer
+from extauthz.pdp.token.jwks import KeySet
 
 
 class KeysCause(StrEnum):
@@ -65,7 +65,7 @@ Need: TypeAlias = NeedKeys | NeedStored | NeedIntrospection | NeedBinding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NeedTurn:
+class NeedLock:
     """Another check of this process is finding out the same: wait until `ended` is set. Answered with None.
 
     A shell that cannot wait answers at once; the check then does the work itself.
@@ -74,7 +74,7 @@ class NeedTurn:
     ended: threading.Event = field(repr=False)
 
 
-Awaited: TypeAlias = Need | NeedTurn
+Awaited: TypeAlias = Need | NeedLock
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ Answer: TypeAlias = KeySet | KeysUnavailable | bytes | Introspected | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Supplied:
+class Resolved:
     """The answer to a need, and the time (Unix seconds) at which the procedure goes on."""
 
     answer: Answer = field(repr=False)

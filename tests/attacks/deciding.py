@@ -6,7 +6,7 @@ from typing import Final
 from extauthz.attack.compose import RawRequest
 from extauthz.attack.target import Target, Values
 from extauthz.pdp.policy import Effect
-from extauthz.pdp.revocation import Revocation, RevokedBy
+from extauthz.pdp.revocation.revocation import Revocation, RevokedBy
 from extauthz.wire import check_pb2 as wire
 from tests.support import tokens
 from tests.support.policies import policy, rule
@@ -34,7 +34,7 @@ def world() -> World:
         until=tokens.NOW + 86_400,
         source="admin",
     )
-    assert found.around.revocations.add([item], found.now)
+    assert found.shared_state.revocations.add([item], found.now)
     return found
 
 

@@ -29,8 +29,8 @@ from typing import Any
 import extauthz
 from extauthz.demo.processes import LOOPBACK, Program, free_port, serves_grpc
 from extauthz.service.call import Call
-from extauthz.service.live import Live
-from extauthz.service.procedure import check
+from extauthz.service.check.active_policy import ActivePolicy
+from extauthz.service.check.procedure import check
 from tests.bench import caches, chaos, pauses, revocation
 from tests.bench.h2_load import Load, load
 from tests.bench.machine import machine
@@ -59,18 +59,18 @@ def plain_function(batches: int, per_batch: int) -> dict[str, float]:
     world = World()
     data = typical(mint())
     call = Call(int(world.now * 1e9))
-    live = Live.of(world.policy)
+    active = ActivePolicy.of(world.policy)
     watching, close = observer(world.policy)
 
     def once() -> None:
         try:
-            next(check(data, call, live, world.around))
+            next(check(data, call, active, world.shared_state))
         except StopIteration as done:
             watching.checked(done.value.details(call, time.time_ns()))
 
     def bare() -> None:
         with contextlib.suppress(StopIteration):
-            next(check(data, call, live, world.around))
+            next(check(data, call, active, world.shared_state))
 
     figures = {"with telemetry": once, "decision alone": bare}
     samples: dict[str, list[float]] = {name: [] for name in figures}

@@ -31,11 +31,11 @@ from extauthz.adapters.issuers.key_sets import IssuerHttp
 from extauthz.adapters.redis.store import RedisStore, connect
 from extauthz.demo.processes import LOOPBACK, Program, accepts_tcp, free_port
 from extauthz.pdp.policy import CacheTerms, Introspection, Policy, SharedDecisions
+from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.call import Call
-from extauthz.service.key_service import KeyService
-from extauthz.service.live import Live
-from extauthz.service.sealed import Sealer
-from extauthz.service.supply import Supplier
+from extauthz.service.check.active_policy import ActivePolicy
+from extauthz.service.check.resolver import NeedResolver
+from extauthz.service.keys.key_service import KeyService
 from tests.bench.machine import machine
 from tests.bench.observing import observer
 from tests.bench.typical_request import typical
@@ -63,33 +63,33 @@ class Process:
     """One process's way of answering: memories of its own, the real shell, loop, store and issuer's client."""
 
     def __init__(self, terms: Policy, loop: IoLoop, store: RedisStore | None) -> None:
-        sealer = None if store is None else Sealer([SECRET])
-        self.world = World(policy=terms, now=time.time(), sealer=sealer)
+        signer = None if store is None else Signer([SECRET])
+        self.world = World(policy=terms, now=time.time(), signer=signer)
         self.reading_us = reading_us()
         """What this benchmark itself spends on reading an answer."""
         watching, self.close = observer(terms)
         fetcher = IssuerHttp(clock=time.monotonic)
         keys = KeyService(
-            ring=self.world.around.ring,
+            ring=self.world.shared_state.ring,
             fetcher=fetcher,
             store=None,
-            sealer=None,
+            signer=None,
             observer=watching,
             clock=time.time,
             random=lambda: 0.0,
         )
-        self.supplier = Supplier(
+        self.need_resolver = NeedResolver(
             keys=keys,
             store=store,
-            sealer=sealer,
+            signer=signer,
             introspector=IntrospectionHttp(discovery=Discovery(clock=time.monotonic), clock=time.monotonic),
             observer=watching,
             clock=time.time,
         )
         self.shell = BlockingShell(
-            live=Live.of(terms),
-            around=self.world.around,
-            supplier=self.supplier,
+            active=ActivePolicy.of(terms),
+            shared_state=self.world.shared_state,
+            need_resolver=self.need_resolver,
             loop=loop,
             observer=watching,
             clock_ns=time.time_ns,

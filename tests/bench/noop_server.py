@@ -5,7 +5,7 @@ import sys
 
 from extauthz.adapters.grpc.server import GrpcServer
 from extauthz.adapters.grpc.threads import CheckThreads
-from extauthz.service.codec import encode_internal_error
+from extauthz.service.check.codec import encode_internal_error
 
 
 def main() -> None:

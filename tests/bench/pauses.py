@@ -34,6 +34,6 @@ def main(arguments: Sequence[str]) -> None:
         begin = time.perf_counter()
         found = gc.collect()
         took_ms = (time.perf_counter() - begin) * 1000
-        memories = world.around.memories
-        held = f"{len(memories.callers):>6} tokens {len(memories.bindings):>6} sessions"
+        caches = world.shared_state.caches
+        held = f"{len(caches.callers):>6} tokens {len(caches.bindings):>6} sessions"
         print(f"{held} {len(gc.get_objects()):>8} objects: {took_ms:5.0f} ms, cycles found: {found}")

@@ -30,9 +30,9 @@ import httpx
 from extauthz.demo.processes import LOOPBACK
 from extauthz.pdp.policy import WhenStale
 from extauthz.pdp.principal import VerifiedToken
-from extauthz.pdp.revocation import keys_of
-from extauthz.service.revocation_sharing import WHOLE_EVERY_S
-from extauthz.service.revocations import MAX_REVOCATIONS, Revocations
+from extauthz.pdp.revocation.revocation import keys_of
+from extauthz.service.revocation.revocation_sharing import WHOLE_EVERY_S
+from extauthz.service.revocation.revocations import MAX_REVOCATIONS, Revocations
 from tests.bench.machine import machine
 from tests.support.checks import check_request, seen
 from tests.support.http_issuer import HttpIssuer

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import yaml
 
-from extauthz.config.envoy.edge import Edge
-from extauthz.config.policy_file import load_policy
+from extauthz.config.policy_file.policy_file import load_policy
+from extauthz.config.render.envoy.edge import Edge
 from extauthz.demo.processes import LOOPBACK, free_port
 from extauthz.pdp.policy import Policy
 from tests.bench.machine import machine

@@ -79,7 +79,7 @@ class Deck:
         foreign = self.token({"aud": ["https://other.example.com/mcp"]})
         expired = tokens.mint(READ, now=self._now - 7200, lifetime_s=3600)
         revoked = self.token({"sub": self.REVOKED, "name": self.REVOKED})
-        self.remembered: Final = (
+        self.cached: Final = (
             self._ask("good", good, Reason.ALLOWED),
             self._ask("good, own session", self.owner, Reason.ALLOWED, self.session),
             self._ask("no token", None, Reason.TOKEN_MISSING),
@@ -101,14 +101,14 @@ class Deck:
 
     def warm(self) -> list[Ask]:
         """What makes the process remember: the owner comes with the session before the thief does."""
-        return [self.remembered[1], *self.remembered]
+        return [self.cached[1], *self.cached]
 
     def deal(self, count: int) -> list[Ask]:
         """The next `count`, made beforehand: signing a token takes a millisecond."""
         return list(itertools.islice(self._endless(), count))
 
     def _endless(self) -> Iterator[Ask]:
-        for known in itertools.cycle(self.remembered):
+        for known in itertools.cycle(self.cached):
             number = next(self._numbers)
             yield known
             match number % 3:

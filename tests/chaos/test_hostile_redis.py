@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from extauthz.service.sealed import Sealer
+from extauthz.service.cache.signed_entry import Signer
 from tests.chaos.load import Ask, wrong, wrongly_allowed
 from tests.chaos.redis_words import asked_about, come, keys, monitored, obtained, value
 from tests.chaos.rig import SECRET, Replica, Rig
@@ -25,8 +25,8 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("chaos")]
 
 CHECKS = 60
-OURS: Final = Sealer([SECRET.encode()])
-OTHERS: Final = Sealer([b"another secret, of thirty-two bytes"])
+OURS: Final = Signer([SECRET.encode()])
+OTHERS: Final = Signer([b"another secret, of thirty-two bytes"])
 HUGE: Final = 2 * 1024 * 1024
 
 
@@ -67,7 +67,7 @@ def resealed(redis: RedisServer, names: Sequence[bytes]) -> None:
         kind = name_of(name).partition(":")[0]
         payload = OURS.open(kind, name_of(name), value(redis, name), time.time())
         assert payload is not None
-        entry = OTHERS.seal(kind, name_of(name), payload, int(time.time()) + 60)
+        entry = OTHERS.sign(kind, name_of(name), payload, int(time.time()) + 60)
         redis.command("SET", name, entry)
 
 
@@ -138,10 +138,10 @@ def stored(rig: Rig) -> tuple[bytes, bytes]:
     return obtained(attempt, "a decision stands in Redis")
 
 
-def allowing(rig: Rig, key: bytes, *, sealer: Sealer = OURS, life_s: int = 60) -> bytes:
+def allowing(rig: Rig, key: bytes, *, signer: Signer = OURS, life_s: int = 60) -> bytes:
     """What the service itself would write at `key` if the check had been allowed."""
     until = int(time.time()) + life_s
-    return sealer.seal("decision", name_of(key), allowed_payload(rig), until)
+    return signer.sign("decision", name_of(key), allowed_payload(rig), until)
 
 
 def allowed_payload(rig: Rig) -> bytes:
@@ -175,7 +175,7 @@ def of_another_kind(rig: Rig, key: bytes) -> bytes:
 
 ATTACKS: Final[dict[str, Callable[[Rig, bytes], bytes]]] = {
     "a good token's entry": of_a_good_token,
-    "sealed with a wrong secret": lambda rig, key: allowing(rig, key, sealer=OTHERS),
+    "sealed with a wrong secret": lambda rig, key: allowing(rig, key, signer=OTHERS),
     "past its time": lambda rig, key: allowing(rig, key, life_s=-1),
     "of another kind": of_another_kind,
     "without a seal": lambda rig, key: allowing(rig, key)[:-32],
@@ -238,7 +238,7 @@ def newer(rig: Rig) -> tuple[Replica, Replica]:
     now = time.time()
     document = struct.pack(">d", now) + key_set_document()
     for key in looked_for:
-        rig.redis.command("SET", key, OTHERS.seal("jwks", name_of(key), document, int(now) + 3600))
+        rig.redis.command("SET", key, OTHERS.sign("jwks", name_of(key), document, int(now) + 3600))
     return first, rig.add(policy=policy)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.service.sealed import MAX_SEALED_BYTES
+from extauthz.service.cache.signed_entry import MAX_SEALED_BYTES
 from tests.chaos.faults import MOVES, OUTAGES, Fault
 from tests.chaos.load import Steady, wrong, wrongly_allowed
 from tests.chaos.redis_words import obtained

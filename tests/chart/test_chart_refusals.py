@@ -16,7 +16,7 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
-    ("values", "wrong", "mend"),
+    ("values", "wrong", "hint"),
     [
         ({}, "There is no policy", "--set-file policy.inline=extauthz.yaml"),
         ({"policy": {"inline": ""}}, "There is no policy", "policy.existingConfigMap.name"),
@@ -71,11 +71,11 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
         ),
     ],
 )
-def test_values_that_cannot_work_are_refused_with_a_cure(values: dict[str, Any], wrong: str, mend: str) -> None:
+def test_values_that_cannot_work_are_refused_with_a_cure(values: dict[str, Any], wrong: str, hint: str) -> None:
     with pytest.raises(RefusedError) as refused:
         render(values)
     assert wrong in str(refused.value)
-    assert mend in str(refused.value)
+    assert hint in str(refused.value)
 
 
 @pytest.mark.parametrize("value", [LONG_SECRET, f"{LONG_SECRET},{LONG_SECRET[::-1]}", f"{LONG_SECRET}\n"])

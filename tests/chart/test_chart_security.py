@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from extauthz.config.settings import KNOWN_VARIABLES
+from extauthz.config.settings.settings import KNOWN_VARIABLES
 from tests.chart.rendering import CHART, CI_VALUES, render, values_of
 
 MINIMAL = values_of(CHART / "ci" / "minimal-values.yaml")

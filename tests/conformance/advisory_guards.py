@@ -18,7 +18,7 @@ KEYS: Final = "tests/unit/service/test_key_service.py"
 
 PDP: Final = "extauthz/pdp"
 SERVICE: Final = "extauthz/service"
-RENDER: Final = "extauthz/config/envoy"
+RENDER: Final = "extauthz/config/render/envoy"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ import json
 from dataclasses import replace
 from itertools import product
 
-from extauthz.config.condition import CelCondition, compile_condition
-from extauthz.pdp.decision import Deny, Permit
+from extauthz.adapters.cel.condition import CelCondition, compile_condition
+from extauthz.pdp.decision.decision import Deny, Permit
 from extauthz.pdp.operation import Era, MessageKind, Operation, Target, TargetKind
 from extauthz.pdp.policy import Effect, Introspection
 from extauthz.pdp.reason import Reason
+from extauthz.service.cache.signed_entry import Signer, framed_digest
 from extauthz.service.needs import Answer, Introspected, Need, NeedIntrospection
-from extauthz.service.sealed import Sealer, framed_digest
-from extauthz.service.stored_decision import decision_key, pack, vouched_until
+from extauthz.service.tokens.stored_decision import decision_key, pack, vouched_until
 from tests.support.checks import Seen, call_tool, check_request, message
 from tests.support.policies import policy, resource, rule
 from tests.support.world import CASDOOR, RULES, World, mint, weather
@@ -26,7 +26,7 @@ PURGE = rule(["tools/call"], tools=["purge"], effect=Effect.DENY)
 
 def fleet() -> tuple[World, World]:
     """A process that has keys, and one that has none but the same store."""
-    one = World(policy=policy(weather(rules=(*RULES, PURGE)), OTHER), sealer=Sealer([b"0" * 32]))
+    one = World(policy=policy(weather(rules=(*RULES, PURGE)), OTHER), signer=Signer([b"0" * 32]))
     return one, one.sibling(keys=None)
 
 
@@ -67,7 +67,7 @@ def test_heimdall_3450_a_condition_on_arguments_is_asked_on_every_hit() -> None:
     condition = compile_condition("args.city != 'Atlantis'")
     assert isinstance(condition, CelCondition)
     only_real = rule(["tools/call"], ["weather:read"], tools=["get_*"], when=condition)
-    world = World(policy=policy(weather(rules=(only_real,))), sealer=Sealer([b"0" * 32]))
+    world = World(policy=policy(weather(rules=(only_real,))), signer=Signer([b"0" * 32]))
     for one in (world, world.sibling(keys=None)):
         for _ in range(2):
             rome = one.ask(check_request(call_tool("get_forecast", {"city": "Rome"}), token=mint()))

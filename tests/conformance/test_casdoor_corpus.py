@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import pytest
 
-from extauthz.pdp.access_token import SignedToken, TokenFault, inspect, judge, screen, verify_signature
-from extauthz.pdp.jwks import KeySet, parse_key_set
 from extauthz.pdp.policy import Issuer, Resource
 from extauthz.pdp.principal import VerifiedToken
 from extauthz.pdp.reason import Reason
+from extauthz.pdp.token.access_token import SignedToken, TokenFault, inspect, judge, screen, verify_signature
+from extauthz.pdp.token.jwks import KeySet, parse_key_set
 from tests.support.tokens import DATA, ISSUER, RESOURCE, issuer, resource
 
 CORPUS: Final[dict[str, Any]] = json.loads((DATA / "corpus.json").read_text())

@@ -12,7 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.utils import base64url_encode
 
-from extauthz.pdp.access_token import (
+from extauthz.pdp.policy import Issuer, Resource
+from extauthz.pdp.principal import VerifiedToken
+from extauthz.pdp.reason import Reason
+from extauthz.pdp.token.access_token import (
     SignedToken,
     TokenFault,
     UnverifiedToken,
@@ -23,11 +26,8 @@ from extauthz.pdp.access_token import (
     screen,
     verify_signature,
 )
-from extauthz.pdp.jwks import KeySet, KeySetFault, parse_key_set
-from extauthz.pdp.policy import Issuer, Resource
-from extauthz.pdp.principal import VerifiedToken
-from extauthz.pdp.reason import Reason
-from extauthz.pdp.signature import CURVES
+from extauthz.pdp.token.jwks import KeySet, KeySetFault, parse_key_set
+from extauthz.pdp.token.signature import CURVES
 from tests.support.tokens import (
     ABSENT,
     ISSUER,

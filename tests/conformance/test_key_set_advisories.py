@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from extauthz.pdp.access_token import UnverifiedToken, inspect
-from extauthz.pdp.jwks import KeySetFault, parse_key_set
 from extauthz.pdp.reason import Reason
-from extauthz.service.authentication import issuer_of
+from extauthz.pdp.token.access_token import UnverifiedToken, inspect
+from extauthz.pdp.token.jwks import KeySetFault, parse_key_set
+from extauthz.service.tokens.authentication import issuer_of
 from tests.support import tokens
 from tests.support.checks import check_request
 from tests.support.policies import policy
@@ -53,7 +53,7 @@ def test_cve_2026_49998_centrifugo_a_key_of_one_issuer_opens_nothing_at_another(
     world = World(policy=policy(weather(issuers=(CASDOOR, RIVAL))))
     attacker = tokens.SIGNING_KEYS["attacker"]
     rivals = json.dumps({"keys": [attacker.jwk(kid="cert-rs256")]}).encode()
-    world.around.ring.adopt(RIVAL, key_set(rivals), world.now)
+    world.shared_state.ring.adopt(RIVAL, key_set(rivals), world.now)
     by_rival = tokens.mint({"scope": "weather:read", "iss": RIVAL.issuer}, key=attacker, kid="cert-rs256")
     posing = tokens.mint({"scope": "weather:read"}, key=attacker, kid="cert-rs256")
     assert world.ask(check_request(token=by_rival)).allowed
@@ -76,6 +76,6 @@ def test_cve_2026_48524_pyjwt_an_unknown_kid_asks_for_keys_once_in_an_interval()
     for number in range(20):
         token = tokens.mint({"scope": "weather:read"}, kid=f"invented-{number}")
         assert world.ask(check_request(token=token)).reason == Reason.TOKEN_KEY_UNKNOWN
-        world.around.ring.hold_off(CASDOOR, world.now + 30)
+        world.shared_state.ring.hold_off(CASDOOR, world.now + 30)
     assert kinds(world.needs) == ["NeedKeys"]
     assert world.ask(check_request(token=mint())).allowed

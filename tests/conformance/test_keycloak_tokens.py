@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import pytest
 
-from extauthz.pdp.access_token import TokenFault, inspect, judge, screen, verify_signature
-from extauthz.pdp.jwk import UnusableKey
-from extauthz.pdp.jwks import KeySet, parse_key_set
 from extauthz.pdp.policy import Issuer, Resource
 from extauthz.pdp.principal import VerifiedToken
 from extauthz.pdp.reason import Reason
+from extauthz.pdp.token.access_token import TokenFault, inspect, judge, screen, verify_signature
+from extauthz.pdp.token.jwk import UnusableKey
+from extauthz.pdp.token.jwks import KeySet, parse_key_set
 from tests.support.tokens import resource
 
 DATA: Final = Path(__file__).parent.parent / "data" / "keycloak"

@@ -15,13 +15,13 @@ import pytest
 
 from extauthz.adapters.issuers.key_sets import IssuerHttp
 from extauthz.adapters.redis.store import RedisStore, connect
-from extauthz.pdp.jwks import KeySet
 from extauthz.pdp.policy import CacheTerms, Issuer
-from extauthz.service.key_service import KeyService
-from extauthz.service.keyring import KeyRing
+from extauthz.pdp.token.jwks import KeySet
+from extauthz.service.cache.signed_entry import Signer
+from extauthz.service.keys.key_service import KeyService
+from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.needs import KeysCause, NeedKeys
 from extauthz.service.ports import FetchResult
-from extauthz.service.sealed import Sealer
 from tests.support.http_issuer import HttpIssuer
 from tests.support.key_fleet import SECRET, Recorder, document
 from tests.support.redis_server import RedisServer
@@ -87,7 +87,7 @@ async def processes(
             ring=ring,
             fetcher=IssuerHttp(clock=time.monotonic),
             store=store,
-            sealer=Sealer([SECRET]),
+            signer=Signer([SECRET]),
             observer=observer,
             clock=time.time,
             random=randomness,

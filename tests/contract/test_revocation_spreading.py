@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from extauthz.adapters.redis.revocation_log import HEAD_KEY, LOG_KEY
-from extauthz.pdp.revocation import MAX_LIFE_S, RevokedBy, undo_of
-from extauthz.service.revocations import STALE_AFTER_S
+from extauthz.pdp.revocation.revocation import MAX_LIFE_S, RevokedBy, undo_of
+from extauthz.service.revocation.revocations import STALE_AFTER_S
 from tests.contract.conftest import Backing
 from tests.support.link import Link, LinkState
 from tests.support.redis_sentinel import RedisSentinel

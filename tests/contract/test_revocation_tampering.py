@@ -8,11 +8,11 @@ import pytest
 
 from extauthz.adapters.redis import revocation_log as log_module
 from extauthz.adapters.redis.revocation_log import HEAD_KEY, LOG_KEY
-from extauthz.pdp.revocation import MAX_LIFE_S, Revocation, RevokedBy, undo_of
-from extauthz.service import revocations as list_module
+from extauthz.pdp.revocation.revocation import MAX_LIFE_S, Revocation, RevokedBy, undo_of
 from extauthz.service.ports import CacheResult
-from extauthz.service.revocation_sharing import WHOLE_EVERY_S
-from extauthz.service.revocations import STALE_AFTER_S
+from extauthz.service.revocation import revocations as list_module
+from extauthz.service.revocation.revocation_sharing import WHOLE_EVERY_S
+from extauthz.service.revocation.revocations import STALE_AFTER_S
 from tests.support.redis_server import RedisServer
 from tests.support.revocation_fleet import Replica, item_key, over, whole
 from tests.support.revocations import revocation

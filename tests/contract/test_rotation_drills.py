@@ -11,8 +11,8 @@ from extauthz.adapters.issuers.key_sets import IssuerHttp
 from extauthz.pdp.policy import Issuer
 from extauthz.pdp.reason import Reason
 from extauthz.service.details import CheckDetails
-from extauthz.service.key_service import KeyService
-from extauthz.service.keyring import KeyRing
+from extauthz.service.keys.key_service import KeyService
+from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.needs import Answer, Need, NeedKeys
 from extauthz.service.ports import CacheKind, CacheResult, FetchResult, ReloadResult, Tier
 from tests.support import tokens
@@ -56,12 +56,12 @@ class Drill:
             organizations=frozenset({"acme"}),
         )
         self.world = World(policy=policy(weather(issuers=(issuer,))), keys=None, now=START, answer=self._answer)
-        ring: KeyRing = self.world.around.ring
+        ring: KeyRing = self.world.shared_state.ring
         self.keys = KeyService(
             ring=ring,
             fetcher=IssuerHttp(clock=lambda: self.world.now),
             store=None,
-            sealer=None,
+            signer=None,
             observer=Nobody(),
             clock=lambda: self.world.now,
             random=random.Random(7).random,

@@ -12,8 +12,8 @@ import pytest
 from extauthz.adapters.redis.dialer import MAX_CONNECTIONS
 from extauthz.adapters.redis.router import MAX_UNDER_WAY
 from extauthz.adapters.redis.store import DEADLINE_S, KEY_PREFIX, RedisStore, connect
+from extauthz.service.cache.signed_entry import MAX_SEALED_BYTES
 from extauthz.service.ports import StoreUnavailable
-from extauthz.service.sealed import MAX_SEALED_BYTES
 from tests.support.redis_server import RedisServer
 
 GENEROUS_S = 2.0

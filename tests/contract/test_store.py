@@ -10,8 +10,8 @@ import pytest
 
 from extauthz.adapters.memory_store import MemoryStore
 from extauthz.adapters.redis.store import connect
+from extauthz.service.cache.signed_entry import MAX_SEALED_BYTES
 from extauthz.service.ports import Store
-from extauthz.service.sealed import MAX_SEALED_BYTES
 from tests.contract.conftest import Backing
 
 GENEROUS_S = 10.0

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from extauthz.config.endpoint import TcpEndpoint
-from extauthz.config.envoy.edge import Edge
-from extauthz.config.policy_file import load_policy
+from extauthz.config.policy_file.policy_file import load_policy
+from extauthz.config.render.envoy.edge import Edge
+from extauthz.config.settings.endpoint import TcpEndpoint
 from extauthz.demo.processes import LOOPBACK, Program, free_port
 from extauthz.pdp.policy import Policy
 from tests.support import tokens

@@ -25,11 +25,11 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from extauthz.config.envoy import clusters
-from extauthz.config.envoy.edge import DEFAULT_MAX_BODY_BYTES, DEFAULT_TRUSTED_CA, Edge, KeyPair, ServiceTls
+from extauthz.config.render.envoy import clusters
+from extauthz.config.render.envoy.edge import DEFAULT_MAX_BODY_BYTES, DEFAULT_TRUSTED_CA, Edge, KeyPair, ServiceTls
 from extauthz.demo.processes import free_port
+from extauthz.pdp.answer.metadata import metadata_bytes
 from extauthz.pdp.mcp.header_only import SETTLED_METHODS
-from extauthz.pdp.metadata import metadata_bytes
 from extauthz.pdp.policy import Policy, UpstreamHeaders
 from extauthz.wire.check_pb2 import CheckRequest, CheckResponse
 from tests.support.certificates import Authority

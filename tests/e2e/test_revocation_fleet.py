@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from extauthz.demo.processes import LOOPBACK
-from extauthz.service.revocations import STALE_AFTER_S
+from extauthz.service.revocation.revocations import STALE_AFTER_S
 from tests.support.checks import Seen, check_request, seen
 from tests.support.http_issuer import HttpIssuer
 from tests.support.link import Link, LinkState

@@ -13,7 +13,7 @@ import pytest
 
 from extauthz.cli import run
 from extauthz.demo.processes import LOOPBACK
-from extauthz.pdp.base64url import decode_base64url, encode_base64url
+from extauthz.pdp.token.base64url import decode_base64url, encode_base64url
 from tests.support.casdoor_notices import SSO_SECRET, WEBHOOK_SECRET, record, sso_logout
 from tests.support.checks import check_request
 from tests.support.http_issuer import HttpIssuer

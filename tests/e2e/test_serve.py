@@ -171,7 +171,7 @@ def test_each_decision_is_one_audit_line_without_the_token(tmp_path: Path, issue
 
 LOOKS = """
 import gc
-from extauthz.bootstrap import collector
+from extauthz.runtime import garbage_collection as collector
 
 collector.EVERY_S = collector.LOOK_EVERY_S = 0.05
 

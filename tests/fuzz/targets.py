@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
 
-from extauthz.pdp.decision import Permit
+from extauthz.pdp.decision.decision import Permit
 from extauthz.pdp.mcp.read import read_operation
 from extauthz.pdp.operation import MessageKind, Operation, Unreadable
 from extauthz.pdp.request import BodyForm, HttpRequest
 from extauthz.pdp.strict_json import JsonFault, read_exactly, read_json
-from extauthz.service.checked import Checked
+from extauthz.service.check.checked import Checked
 from extauthz.wire import check_pb2 as wire
 from tests.support.policies import policy
 from tests.support.world import World, key_set, mint, weather

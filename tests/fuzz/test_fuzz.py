@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.pdp.decision import Permit
+from extauthz.pdp.decision.decision import Permit
 from tests.e2e.client_environments import UnavailableError, digest_of, made_once, run_to_end
 from tests.fuzz.make_corpus import CHECKS, CORPUS, MESSAGES
 from tests.fuzz.targets import MAX_INPUT_BYTES, TARGETS, checked

@@ -22,17 +22,17 @@ from typing import Final, NamedTuple, TypeVar
 
 import pytest
 
-from extauthz.pdp.access_token import digest_of
-from extauthz.pdp.jwks import KeySet
 from extauthz.pdp.policy import CacheTerms, Effect, Introspection, Issuer, Policy, SharedDecisions
 from extauthz.pdp.reason import Reason
-from extauthz.pdp.revocation import Revocation, RevokedBy, undo_of
-from extauthz.service.checked import Checked
-from extauthz.service.keyring import REFETCH_INTERVAL_S, Held, KeyRing, ring_key
+from extauthz.pdp.revocation.revocation import Revocation, RevokedBy, undo_of
+from extauthz.pdp.token.access_token import digest_of
+from extauthz.pdp.token.jwks import KeySet
+from extauthz.service.cache.signed_entry import Signer
+from extauthz.service.check.checked import Checked
+from extauthz.service.keys.keyring import REFETCH_INTERVAL_S, Held, KeyRing, ring_key
 from extauthz.service.needs import Answer, Introspected, Need, NeedIntrospection, NeedKeys, NeedStored
-from extauthz.service.refusals import LASTING, REFUSAL_TTL_S, Lasting
-from extauthz.service.sealed import Sealer
-from extauthz.service.stored_decision import FORM
+from extauthz.service.tokens.negative_cache import LASTING, REFUSAL_TTL_S, Lasting
+from extauthz.service.tokens.stored_decision import FORM
 from tests.support import tokens
 from tests.support.checks import call_tool, check_request
 from tests.support.policies import policy, resource, rule
@@ -51,7 +51,7 @@ START: Final = float(tokens.NOW)
 GOOD: Final = 10
 """Tokens of the pool that count, until something happens."""
 
-OURS, FOREIGN = Sealer([b"ours, 32 bytes and more, for ours"]), Sealer([b"foreign, 32 bytes and more, alas"])
+OURS, FOREIGN = Signer([b"ours, 32 bytes and more, for ours"]), Signer([b"foreign, 32 bytes and more, alas"])
 OTHER_ISSUER: Final = "https://second.casdoor.test"
 ASKED: Final = Issuer(
     name="asked",
@@ -183,7 +183,7 @@ def since(log: Sequence[tuple[float, Value]], moment: float) -> list[Value]:
     return before[-1:] + [value for at, value in log if at > moment]
 
 
-class Supply(StrEnum):
+class KeyResolver(StrEnum):
     """What the store does with the look-ups of one check."""
 
     WELL = "well"
@@ -197,16 +197,16 @@ class Process:
 
     def __init__(self, issuers: Issuers, store: dict[str, bytes], chance: random.Random) -> None:
         self.issuers = issuers
-        self.world = World(policy=POLICIES[0], sealer=OURS, keys=KEY_SETS[0], store=store, random=chance.random)
+        self.world = World(policy=POLICIES[0], signer=OURS, keys=KEY_SETS[0], store=store, random=chance.random)
         self.world.answer = self._answer
         self.held = {each.issuer: [(0.0, KEY_SETS[0])] for each in ISSUERS}
-        self.supply = Supply.WELL
+        self.supply = KeyResolver.WELL
         self.last: dict[Ask, list[tuple[float, Told]]] = {}
         """What the oracle told lately: a refusal may be remembered with its cause."""
 
     @property
     def ring(self) -> KeyRing:
-        return self.world.around.ring
+        return self.world.shared_state.ring
 
     def refresh(self, now: float) -> None:
         """What the background loop does."""
@@ -214,9 +214,9 @@ class Process:
             if self.ring.due(issuer, now):
                 self._adopt(issuer, now)
 
-    def check(self, ask: Ask, now: float, supply: Supply) -> Checked:
+    def check(self, ask: Ask, now: float, supply: KeyResolver) -> Checked:
         self.world.now, self.supply = now, supply
-        return self.world.check(_request(ask), takes_s=0.02 if supply is Supply.SLOW else 0.0)
+        return self.world.check(_request(ask), takes_s=0.02 if supply is KeyResolver.SLOW else 0.0)
 
     def _adopt(self, issuer: Issuer, now: float) -> KeySet:
         keys = self.issuers.published[issuer.issuer]
@@ -227,9 +227,9 @@ class Process:
     def _answer(self, need: Need) -> Answer:
         match need:
             case NeedStored():
-                if self.supply is Supply.WRONG_TYPE:
+                if self.supply is KeyResolver.WRONG_TYPE:
                     return Introspected.ACTIVE
-                return self.world.store.get(need.key) if self.supply is Supply.WELL else None
+                return self.world.store.get(need.key) if self.supply is KeyResolver.WELL else None
             case NeedKeys():
                 keys = self._adopt(need.issuer, self.world.now)
                 self.ring.hold_off(need.issuer, self.world.now + REFETCH_INTERVAL_S)
@@ -262,8 +262,8 @@ class Oracle:
             issuer, key_set_ = keys
             kept = replace(held[ring_key(issuer)], key_set=key_set_, refetch_at=self.now + REFETCH_INTERVAL_S)
             held = {**held, ring_key(issuer): kept}
-        world.around.ring._held = held
-        world.around = replace(world.around, revocations=self.process.world.around.revocations)
+        world.shared_state.ring._held = held
+        world.shared_state = replace(world.shared_state, revocations=self.process.world.shared_state.revocations)
 
         def answer(need: Need) -> Answer:
             if isinstance(need, NeedKeys):
@@ -311,10 +311,10 @@ class Play:
     # Steps.
 
     def check(self) -> None:
-        supply = self.chance.choices(tuple(Supply), (8, 1, 1, 1))[0]
+        supply = self.chance.choices(tuple(KeyResolver), (8, 1, 1, 1))[0]
         self.ask(self.chance.choice(self.processes), self.chance.choice(self.asks), supply)
 
-    def ask(self, process: Process, ask: Ask, supply: Supply) -> None:
+    def ask(self, process: Process, ask: Ask, supply: KeyResolver) -> None:
         for each in self.processes:
             each.refresh(self.now)
         oracle = Oracle.beside(process, self.now)
@@ -341,33 +341,33 @@ class Play:
             process = self.chance.choice(self.processes)
             self.pass_time(edge - 1 - self.now)
             for ask in self.asks:
-                self.ask(process, ask, Supply.WELL)
+                self.ask(process, ask, KeyResolver.WELL)
             self.pass_time(2)
             for ask in self.asks:
-                self.ask(process, ask, Supply.WELL)
+                self.ask(process, ask, KeyResolver.WELL)
 
     def taken_back(self) -> None:
         """What counts on one process is taken back by its issuer, and asked about on the other near its end."""
         first, second = self.chance.sample(self.processes, 2)
         ask = self.chance.choice(self.asks)
-        self.ask(first, ask, Supply.WELL)
+        self.ask(first, ask, KeyResolver.WELL)
         self.chance.choice((Play.introspect, Play.publish))(self)
         self.pass_time(self.chance.choice((1.0, 31.0, 50.0)))
-        self.ask(second, ask, Supply.WELL)
+        self.ask(second, ask, KeyResolver.WELL)
         self.pass_time(self.chance.choice((9.0, 31.0)))
-        self.ask(second, ask, Supply.WELL)
+        self.ask(second, ask, KeyResolver.WELL)
 
     def comes_back(self) -> None:
         """Keys are withdrawn or replaced, and come back while no look for newer ones is due, but soon."""
         process, ask = self.chance.choice(self.processes), self.chance.choice(self.asks)
         self.publish_all(self.chance.choice((1, 2)))
         self.pass_time(CEILING_S + 1)
-        self.ask(process, ask, Supply.WELL)
+        self.ask(process, ask, KeyResolver.WELL)
         self.publish_all(0)
         self.pass_time(REFETCH_INTERVAL_S - 1)
-        self.ask(process, ask, Supply.WELL)
+        self.ask(process, ask, KeyResolver.WELL)
         self.pass_time(self.chance.choice((0.5, 1.0, 4.0)))
-        self.ask(process, ask, Supply.WELL)
+        self.ask(process, ask, KeyResolver.WELL)
 
     def publish_all(self, number: int) -> None:
         self.issuers.published = {issuer.issuer: KEY_SETS[number] for issuer in ISSUERS}
@@ -379,7 +379,7 @@ class Play:
         for _ in range(len(self.spreading)):
             at, process, item = self.spreading.popleft()
             if at <= self.now:
-                process.world.around.revocations.add([item], self.now)
+                process.world.shared_state.revocations.add([item], self.now)
             else:
                 self.spreading.append((at, process, item))
 
@@ -424,7 +424,7 @@ class Play:
         self.revoked.append(item)
         for process in self.processes:
             if process is told_first:
-                process.world.around.revocations.add([item], self.now)
+                process.world.shared_state.revocations.add([item], self.now)
             else:
                 self.spreading.append((self.now + SPREAD_S, process, item))
         self.note(f"{self.name(told_first)} learns {item.id} by {item.by} {item.undoes}")
@@ -467,7 +467,7 @@ class Play:
                 self.store[key] = value[: self.chance.randrange(len(value) + 1)]
             case "foreign":
                 statement = f'[{FORM},"allow","allowed",0,9999999999]'.encode()
-                self.store[key] = FOREIGN.seal("decision", key, statement, 9_999_999_999)
+                self.store[key] = FOREIGN.sign("decision", key, statement, 9_999_999_999)
             case _:
                 del self.store[key]
         self.seen[kind] += 1

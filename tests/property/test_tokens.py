@@ -10,7 +10,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet as OtherKeySet
 
-from extauthz.pdp.access_token import (
+from extauthz.pdp.principal import VerifiedToken
+from extauthz.pdp.token.access_token import (
     SignedToken,
     TokenFault,
     UnverifiedToken,
@@ -20,13 +21,12 @@ from extauthz.pdp.access_token import (
     screen,
     verify_signature,
 )
-from extauthz.pdp.base64url import encode_base64url
-from extauthz.pdp.claims import has_control
-from extauthz.pdp.jwks import KeySet, KeySetFault, parse_key_set
-from extauthz.pdp.principal import VerifiedToken
-from extauthz.pdp.profile import NEVER_IN_ACCESS_TOKENS, PROFILES
-from extauthz.pdp.signature import ALGORITHMS as ALL_ALGORITHMS
-from extauthz.pdp.signature import CURVES
+from extauthz.pdp.token.base64url import encode_base64url
+from extauthz.pdp.token.claims import has_control
+from extauthz.pdp.token.jwks import KeySet, KeySetFault, parse_key_set
+from extauthz.pdp.token.profile import NEVER_IN_ACCESS_TOKENS, PROFILES
+from extauthz.pdp.token.signature import ALGORITHMS as ALL_ALGORITHMS
+from extauthz.pdp.token.signature import CURVES
 from tests.support.tokens import (
     ALGORITHMS,
     ISSUER,

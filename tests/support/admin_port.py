@@ -14,13 +14,13 @@ from extauthz.adapters.admin.status import Component, Status
 from extauthz.adapters.listening import TcpAddress
 from extauthz.adapters.revocation.event_log import LoggedEvents
 from extauthz.adapters.revocation.process_revoker import ProcessRevoker
-from extauthz.pdp.jwks import KeySet
 from extauthz.pdp.policy import CacheTerms, Issuer, Policy
-from extauthz.service.events import Events, EventSecrets
-from extauthz.service.keyring import KeyRing
+from extauthz.pdp.token.jwks import KeySet
+from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.needs import Answer, KeysUnavailable, Need
-from extauthz.service.revocations import Revocations
-from extauthz.service.revoking import Revoker
+from extauthz.service.revocation.events import Events, EventSecrets
+from extauthz.service.revocation.revocations import Revocations
+from extauthz.service.revocation.revoking import Revoker
 from tests.support import tokens
 from tests.support.casdoor_notices import SSO_SECRET, WEBHOOK_SECRET
 from tests.support.policies import policy

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from extauthz.adapters.memory_store import MemoryStore
-from extauthz.pdp.jwks import KeySet
 from extauthz.pdp.policy import CacheTerms, Issuer
+from extauthz.pdp.token.jwks import KeySet
+from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.details import CheckDetails
-from extauthz.service.key_service import KeyService
-from extauthz.service.keyring import KeyRing
+from extauthz.service.keys.key_service import KeyService
+from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.needs import KeysCause, KeysUnavailable, NeedKeys
 from extauthz.service.ports import (
     CacheKind,
@@ -28,7 +29,6 @@ from extauthz.service.ports import (
     Store,
     Tier,
 )
-from extauthz.service.sealed import Sealer
 from tests.support.clock import Clock
 from tests.support.tokens import SIGNING_KEYS, SigningKey, issuer, key_set_document
 
@@ -107,7 +107,7 @@ class Replica:
             ring=self.ring,
             fetcher=fetcher,
             store=store,
-            sealer=Sealer([secret]),
+            signer=Signer([secret]),
             observer=self.observer,
             clock=clock,
             random=randomness.random,

@@ -20,9 +20,9 @@ from typing import Any, Self
 
 import grpc
 
-from extauthz.config.endpoint import TcpEndpoint
-from extauthz.config.envoy.bootstrap import Rendered, render_envoy
-from extauthz.config.envoy.edge import Edge
+from extauthz.config.render.envoy.bootstrap import Rendered, render_envoy
+from extauthz.config.render.envoy.edge import Edge
+from extauthz.config.settings.endpoint import TcpEndpoint
 from extauthz.demo.processes import Probe, Program, free_port
 from extauthz.pdp.policy import Policy
 from extauthz.wire.check_pb2 import CheckRequest, CheckResponse, HeaderValue, HeaderValueOption

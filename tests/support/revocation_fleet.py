@@ -19,10 +19,10 @@ from typing import TypeAlias
 
 from extauthz.adapters.redis.connect import redis_client
 from extauthz.adapters.redis.revocation_log import PREFIX, RedisRevocationLog
-from extauthz.pdp.revocation import Revocation, key_of
+from extauthz.pdp.revocation.revocation import Revocation, key_of
 from extauthz.service.ports import CacheKind, CacheResult, StoreUnavailable, Tier
-from extauthz.service.revocation_cipher import RevocationCipher
-from extauthz.service.revocation_sharing import (
+from extauthz.service.revocation.revocation_cipher import RevocationCipher
+from extauthz.service.revocation.revocation_sharing import (
     BATCH,
     WHOLE_EVERY_S,
     Entry,
@@ -30,7 +30,7 @@ from extauthz.service.revocation_sharing import (
     RevocationLog,
     RevocationSharing,
 )
-from extauthz.service.revocations import Revocations
+from extauthz.service.revocation.revocations import Revocations
 from tests.support.key_fleet import Recorder
 from tests.support.tokens import NOW
 

@@ -8,7 +8,7 @@ revocation(by=RevokedBy.TOKEN, value=…)         a digest has no issuer
 import itertools
 from typing import Any
 
-from extauthz.pdp.revocation import DEFAULT_LIFE_S, Revocation, RevokedBy
+from extauthz.pdp.revocation.revocation import DEFAULT_LIFE_S, Revocation, RevokedBy
 from tests.support.tokens import ISSUER, NOW, SUBJECT
 
 _numbers = itertools.count(1)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import grpc
 
-from extauthz.adapters.grpc.lane import Begin
+from extauthz.adapters.grpc.fast_path import Begin
 from extauthz.adapters.grpc.server import GrpcServer
 from extauthz.adapters.grpc.threads import CheckThreads
 

@@ -5,15 +5,15 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from extauthz.pdp.jwks import KeySet, parse_key_set
 from extauthz.pdp.policy import Issuer, Policy, Resource
+from extauthz.pdp.token.jwks import KeySet, parse_key_set
+from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.call import Call
-from extauthz.service.checked import Checked
-from extauthz.service.keyring import KeyRing
-from extauthz.service.live import Live, Memories, Surroundings
-from extauthz.service.needs import Answer, KeysUnavailable, Need, NeedBinding, NeedKeys, NeedStored, NeedTurn, Supplied
-from extauthz.service.procedure import check
-from extauthz.service.sealed import Sealer
+from extauthz.service.check.active_policy import ActivePolicy, Caches, SharedState
+from extauthz.service.check.checked import Checked
+from extauthz.service.check.procedure import check
+from extauthz.service.keys.keyring import KeyRing
+from extauthz.service.needs import Answer, KeysUnavailable, Need, NeedBinding, NeedKeys, NeedLock, NeedStored, Resolved
 from tests.support import tokens
 from tests.support.checks import Seen, seen
 from tests.support.policies import policy, resource, rule
@@ -55,22 +55,22 @@ class World:
 
     policy: Policy = field(default_factory=lambda: policy(weather()))
     now: float = float(tokens.NOW)
-    sealer: Sealer | None = None
+    signer: Signer | None = None
     keys: KeySet | None = field(default_factory=key_set)
     answer: Callable[[Need], Answer] | None = None
     needs: list[Need] = field(default_factory=list)
     store: dict[str, bytes] = field(default_factory=dict)
     random: Callable[[], float] = lambda: 0.0
-    around: Surroundings = field(init=False)
+    shared_state: SharedState = field(init=False)
 
     def __post_init__(self) -> None:
         ring = KeyRing(self.policy.issuers.values(), self.policy.cache, random.Random(1).random)
         numbers = itertools.count(1)
-        self.around = Surroundings(
+        self.shared_state = SharedState(
             ring=ring,
-            memories=Memories.bounded(),
+            caches=Caches.bounded(),
             new_id=lambda: f"id{next(numbers)}",
-            sealer=self.sealer,
+            signer=self.signer,
             random=self.random,
         )
         if self.keys is not None:
@@ -80,14 +80,14 @@ class World:
     def check(self, data: bytes, deadline: float | None = None, takes_s: float = 0.0) -> Checked:
         """Run one check to its end. Each need takes `takes_s` of the world's time."""
         call = Call(int(self.now * 1e9), deadline)
-        steps = check(data, call, Live.of(self.policy), self.around)
+        steps = check(data, call, ActivePolicy.of(self.policy), self.shared_state)
         try:
             need = next(steps)
             while True:
-                assert not isinstance(need, NeedTurn), "one check at a time waits for no other"
+                assert not isinstance(need, NeedLock), "one check at a time waits for no other"
                 self.needs.append(need)
                 self.now += takes_s
-                need = steps.send(Supplied(answer=self._answer(need), now=self.now))
+                need = steps.send(Resolved(answer=self._answer(need), now=self.now))
         except StopIteration as done:
             checked: Checked = done.value
         for write in checked.writes:
@@ -110,7 +110,7 @@ class World:
         if isinstance(need, NeedBinding):
             return self.store.setdefault(need.key, need.value)
         if isinstance(need, NeedKeys):
-            return self.around.ring.held(need.issuer, self.now) or KeysUnavailable("scripted")
+            return self.shared_state.ring.held(need.issuer, self.now) or KeysUnavailable("scripted")
         return None
 
 

@@ -18,10 +18,10 @@ from typing import Any, Final, assert_never
 from urllib.parse import parse_qsl
 
 from extauthz.pdp.policy import Policy
-from extauthz.pdp.revocation import Revocation, RevocationFault
-from extauthz.pdp.revocation_request import SOURCE, read_request
-from extauthz.service.events import EventKind, Events, NotTaken, NotTakenCause, Taken, is_one_of
-from extauthz.service.revoking import Refused, RefusedCause, Revoker, Spread
+from extauthz.pdp.revocation.revocation import Revocation, RevocationFault
+from extauthz.pdp.revocation.revocation_request import SOURCE, read_request
+from extauthz.service.revocation.events import EventKind, Events, NotTaken, NotTakenCause, Taken, is_one_of
+from extauthz.service.revocation.revoking import Refused, RefusedCause, Revoker, Spread
 
 MAX_BODY_BYTES: Final = 256 * 1024
 """Of a request: some 3,500 token hashes in a notification, an audit record with a large user in a webhook."""

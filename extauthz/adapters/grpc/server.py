@@ -14,8 +14,8 @@ from typing import Any, Final, cast
 
 import grpc
 
+from extauthz.adapters.grpc.fast_path import NO_DEADLINE_S, Begin, FastPath, FastPathUnavailable, complain
 from extauthz.adapters.grpc.health import CHECK_SERVICE, Health
-from extauthz.adapters.grpc.lane import NO_DEADLINE_S, Begin, CheckLane, NoLane, complain
 from extauthz.adapters.grpc.threads import CheckThreads
 from extauthz.adapters.grpc.tls import RotatingCredentials, ServerTls
 from extauthz.adapters.listening import ListenFault, TcpAddress, UnixAddress, claim, parse_listen
@@ -156,9 +156,9 @@ class GrpcServer:
             raise ListenFault(f"cannot listen on {self._address}: another program may have been faster") from error
         return int(port)
 
-    def _open_lane(self) -> CheckLane | None:
+    def _open_lane(self) -> FastPath | None:
         try:
-            return CheckLane(
+            return FastPath(
                 self._server,
                 f"/{CHECK_SERVICE}/Check",
                 begin=self._begin,
@@ -166,7 +166,7 @@ class GrpcServer:
                 threads=self._threads,
                 max_calls=MAX_CALLS,
             )
-        except NoLane as reason:
+        except FastPathUnavailable as reason:
             _log.warning("checks go the slower way: %s; grpcio %s is unknown to us", reason, grpc.__version__)
             return None
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final, TypeAlias
 
-from extauthz.adapters.grpc.line import Line, Turn
+from extauthz.adapters.grpc.queue import AdaptiveLifoQueue, Turn
 
 DEFAULT_THREADS: Final = 4
 """Working threads: enough for one core, few enough to leave the interpreter to the thread that accepts calls."""
@@ -71,7 +71,7 @@ class CheckThreads:
             raise ValueError("at least one thread must work, and no fewer than no seats can be had")
         self._allowed = threads
         self._seats = seats
-        self._line: Line[_Task] = Line()
+        self._line: AdaptiveLifoQueue[_Task] = AdaptiveLifoQueue()
         # One token per task in line, and one per parked thread that is to work again.
         self._arrivals: SimpleQueue[bool] = SimpleQueue()
         self._places: SimpleQueue[bool] = SimpleQueue()

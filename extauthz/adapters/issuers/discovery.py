@@ -18,7 +18,7 @@ from extauthz.adapters.issuers.http_client import (
 )
 from extauthz.pdp.policy import Issuer
 from extauthz.pdp.strict_json import JsonFault, JsonValue, read_json
-from extauthz.service.single_flight import SingleFlight
+from extauthz.service.cache.single_flight import SingleFlight
 
 DISCOVERY_TOTAL_S: Final = 2.0
 """For one document; there are at most two, and a key set after them, within the deadline of a fetch (5 s)."""

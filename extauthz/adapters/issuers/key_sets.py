@@ -19,9 +19,9 @@ from extauthz.adapters.issuers.http_client import (
     open_client,
     origin,
 )
-from extauthz.pdp.jwks import MAX_KEY_SET_BYTES, KeySetFault, parse_key_set
 from extauthz.pdp.policy import Issuer
 from extauthz.pdp.strict_json import read_json
+from extauthz.pdp.token.jwks import MAX_KEY_SET_BYTES, KeySetFault, parse_key_set
 from extauthz.service.ports import KeySetUnavailable
 
 KEY_SET_TOTAL_S: Final = 4.0

@@ -19,11 +19,11 @@ from typing import Any, Final
 
 from extauthz.adapters.redis.client import RedisClient, RedisRefusal, RedisUnreachable
 from extauthz.adapters.redis.store import KEY_PREFIX
-from extauthz.pdp.revocation import MAX_LIFE_S, Revocation
+from extauthz.pdp.revocation.revocation import MAX_LIFE_S, Revocation
 from extauthz.service.ports import StoreUnavailable
-from extauthz.service.revocation_cipher import MAX_SEALED_BYTES, RevocationCipher
-from extauthz.service.revocation_sharing import AT_A_STRETCH, Entry, Head, LogDamaged
-from extauthz.service.revocations import MAX_REVOCATIONS
+from extauthz.service.revocation.revocation_cipher import MAX_SEALED_BYTES, RevocationCipher
+from extauthz.service.revocation.revocation_sharing import AT_A_STRETCH, Entry, Head, LogDamaged
+from extauthz.service.revocation.revocations import MAX_REVOCATIONS
 
 PREFIX: Final = KEY_PREFIX + "{revocation}:"
 HEAD_KEY: Final = PREFIX + "head"
@@ -167,7 +167,7 @@ class RedisRevocationLog:
             if life_ms > 0:
                 key = _item_key(item.id)
                 keys.append(key)
-                arguments += (f"{item.id}.{ends_at}", self._cipher.seal(key, item), life_ms)
+                arguments += (f"{item.id}.{ends_at}", self._cipher.sign(key, item), life_ms)
         if keys or not items:
             count = 2 + len(keys)
             head = (self._new_epoch(), LOG_LIFE_MS)

@@ -23,8 +23,8 @@ from extauthz.adapters.breaker import Breaker
 from extauthz.adapters.redis.client import Command, RedisBusy, RedisClient, RedisRefusal, RedisUnreachable
 from extauthz.adapters.redis.connect import redis_client
 from extauthz.adapters.redis.url import Address
+from extauthz.service.cache.signed_entry import MAX_SEALED_BYTES
 from extauthz.service.ports import StoreUnavailable
-from extauthz.service.sealed import MAX_SEALED_BYTES
 
 KEY_PREFIX: Final = "extauthz:1:"
 """The version stands for the form of the keys; that of the values is in each value."""

@@ -9,10 +9,10 @@ from threading import Event
 from typing import Final
 
 from extauthz.adapters.io_loop import IoLoop
-from extauthz.pdp.revocation import Revocation
-from extauthz.service.revocation_sharing import RevocationSharing
-from extauthz.service.revocations import STALE_AFTER_S, Revocations
-from extauthz.service.revoking import SPREAD_WITHIN_S
+from extauthz.pdp.revocation.revocation import Revocation
+from extauthz.service.revocation.revocation_sharing import RevocationSharing
+from extauthz.service.revocation.revocations import STALE_AFTER_S, Revocations
+from extauthz.service.revocation.revoking import SPREAD_WITHIN_S
 
 POLL_S: Final = 0.2
 """Pause between rounds. What one process writes, another has read 0.3 s later: well within the promised second."""

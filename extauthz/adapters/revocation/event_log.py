@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from extauthz.service.events import EventKind, NotTakenCause
-from extauthz.service.revoking import Spread
+from extauthz.service.revocation.events import EventKind, NotTakenCause
+from extauthz.service.revocation.revoking import Spread
 
 SAY_AGAIN_S: Final = 10.0
 """At most so often is a refusal of one kind told, whatever is sent."""

@@ -17,12 +17,12 @@ class Supplies(Protocol):
         ...
 
 
-class EventSupply:
+class EventKeyResolver:
     """`service.events.Supply`: waits for `wait_s` at most."""
 
-    def __init__(self, loop: IoLoop, supplier: Supplies, *, wait_s: float = EVENT_WAIT_S) -> None:
+    def __init__(self, loop: IoLoop, need_resolver: Supplies, *, wait_s: float = EVENT_WAIT_S) -> None:
         self._loop = loop
-        self._supplier = supplier
+        self._supplier = need_resolver
         self._wait_s = wait_s
 
     def __call__(self, need: Need) -> Answer:

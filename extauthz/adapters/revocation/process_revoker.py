@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from extauthz.adapters.revocation.channel import RevocationChannel
-from extauthz.pdp.revocation import Revocation, fault_in, undo_of
-from extauthz.service.revocations import MAX_REVOCATIONS, Revocations
-from extauthz.service.revoking import Refused, RefusedCause, Spread
+from extauthz.pdp.revocation.revocation import Revocation, fault_in, undo_of
+from extauthz.service.revocation.revocations import MAX_REVOCATIONS, Revocations
+from extauthz.service.revocation.revoking import Refused, RefusedCause, Spread
 
 MAX_LOGGED: Final = 20
 """Items of one order that have a line each: a notification of Casdoor can hold thousands."""

@@ -13,7 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 
 
-class Memory:
+class BoundedCache:
     """Token storage that starts empty."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Memory:
 
 
 async def run(url: str, user: str, mode: Any) -> dict[str, Any]:
-    consent, memory = Consent(user), Memory()
+    consent, memory = Consent(user), BoundedCache()
 
     async def callback() -> AuthorizationCodeResult:
         code, state = consent.answer()

@@ -11,17 +11,17 @@ import pytest
 
 from extauthz.adapters.blocking_shell import BlockingShell
 from extauthz.adapters.io_loop import IoLoop
-from extauthz.pdp.access_token import SignedToken, UnverifiedToken, digest_of, verify_signature
-from extauthz.pdp.jwk import Key
 from extauthz.pdp.reason import Outcome, Reason
-from extauthz.pdp.revocation import Revocation, RevokedBy
-from extauthz.service import authentication
+from extauthz.pdp.revocation.revocation import Revocation, RevokedBy
+from extauthz.pdp.token.access_token import SignedToken, UnverifiedToken, digest_of, verify_signature
+from extauthz.pdp.token.jwk import Key
+from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.call import Call
+from extauthz.service.check.active_policy import ActivePolicy
 from extauthz.service.details import CheckDetails
-from extauthz.service.live import Live
 from extauthz.service.needs import Answer, Need, NeedKeys, Write
 from extauthz.service.ports import CacheKind, CacheResult, FetchResult, ReloadResult, Tier
-from extauthz.service.sealed import Sealer
+from extauthz.service.tokens import authentication
 from tests.support import tokens
 from tests.support.checks import Seen, check_request, seen
 from tests.support.policies import policy
@@ -48,7 +48,7 @@ class Watching:
 
 
 @dataclass
-class Supply:
+class KeyResolver:
     """A supplier that answers when it is told to."""
 
     go: asyncio.Event | None = None
@@ -99,7 +99,7 @@ def loop() -> Iterator[IoLoop]:
 @dataclass
 class Bench:
     world: World
-    supply: Supply
+    supply: KeyResolver
     watching: Watching
     shell: BlockingShell
     seats: Seats
@@ -109,14 +109,14 @@ class Bench:
 
 
 def bench(
-    loop: IoLoop, *, seats: int = 4, keys: bool = True, supply: Supply | None = None, shared: bool = False
+    loop: IoLoop, *, seats: int = 4, keys: bool = True, supply: KeyResolver | None = None, shared: bool = False
 ) -> Bench:
-    world = World(keys=key_set() if keys else None, sealer=Sealer([b"0" * 32]) if shared else None)
-    supply, watching, places = supply or Supply(), Watching(), Seats(seats)
+    world = World(keys=key_set() if keys else None, signer=Signer([b"0" * 32]) if shared else None)
+    supply, watching, places = supply or KeyResolver(), Watching(), Seats(seats)
     shell = BlockingShell(
-        live=Live.of(world.policy),
-        around=world.around,
-        supplier=supply,  # type: ignore[arg-type]
+        active=ActivePolicy.of(world.policy),
+        shared_state=world.shared_state,
+        need_resolver=supply,  # type: ignore[arg-type]
         loop=loop,
         observer=watching,
         clock_ns=lambda: NOW_NS,
@@ -156,7 +156,7 @@ def test_without_a_free_seat_a_check_that_would_wait_is_refused_at_once(loop: Io
 
 
 def test_checks_that_wait_do_not_stop_warm_ones(loop: IoLoop) -> None:
-    supply = Supply(go=asyncio.Event())
+    supply = KeyResolver(go=asyncio.Event())
     cold = bench(loop, seats=2, keys=False, supply=supply)
     warm = bench(loop, seats=2)
     with ThreadPoolExecutor(3) as threads:
@@ -170,19 +170,19 @@ def test_checks_that_wait_do_not_stop_warm_ones(loop: IoLoop) -> None:
 
 def test_looking_at_all_objects_takes_nothing_from_checks_that_wait(loop: IoLoop) -> None:
     """Nor adds to them: what is revoked meanwhile is refused, and another policy counts for later ones only."""
-    supply = Supply(go=asyncio.Event())
+    supply = KeyResolver(go=asyncio.Event())
     one = bench(loop, seats=2, keys=False, supply=supply)
     good, bad = check_request(token=mint(jti="good")), check_request(token=mint(jti="bad"))
     try:
         with ThreadPoolExecutor(2) as threads:
             waiting = [threads.submit(one.ask, data) for data in (good, bad)]
             eventually(lambda: len(supply.needs) == 2, "both wait")
-            one.world.around.revocations.add([revocation("bad")], tokens.NOW)
+            one.world.shared_state.revocations.add([revocation("bad")], tokens.NOW)
             for _ in range(3):
                 gc.unfreeze()
                 gc.collect()
                 gc.freeze()
-            one.shell.replace_policy(Live.of(policy(weather(rules=()))))
+            one.shell.replace_policy(ActivePolicy.of(policy(weather(rules=()))))
             loop.submit(_set(supply.go))
             assert [answer.result(10).reason for answer in waiting] == [Reason.ALLOWED, Reason.TOKEN_REVOKED]
     finally:
@@ -231,7 +231,7 @@ def test_of_a_hundred_checks_with_the_same_new_token_one_finds_out(
 
     monkeypatch.setattr(authentication, "verify_signature", counting)
     gate = asyncio.Event()
-    one = bench(loop, seats=CROWD, keys=shared, supply=Supply(go=gate), shared=shared)
+    one = bench(loop, seats=CROWD, keys=shared, supply=KeyResolver(go=gate), shared=shared)
     answers = crowd(one, GOOD, gate, loop)
     assert all(answer.allowed for answer in answers)
     assert kinds(one.supply.needs) == (["NeedStored"] if shared else ["NeedKeys"])
@@ -240,7 +240,7 @@ def test_of_a_hundred_checks_with_the_same_new_token_one_finds_out(
 
 def test_a_token_refused_to_the_first_of_a_hundred_is_refused_to_all(loop: IoLoop) -> None:
     gate = asyncio.Event()
-    one = bench(loop, seats=CROWD, keys=False, supply=Supply(go=gate))
+    one = bench(loop, seats=CROWD, keys=False, supply=KeyResolver(go=gate))
     answers = crowd(one, check_request(token=mint(owner="rival")), gate, loop)
     assert {answer.reason for answer in answers} == {Reason.TOKEN_ORGANIZATION}
     assert sorted(answer.metadata["cache"] for answer in answers) == ["memory"] * (CROWD - 1) + ["none"]
@@ -248,20 +248,20 @@ def test_a_token_refused_to_the_first_of_a_hundred_is_refused_to_all(loop: IoLoo
 
 def test_those_who_wait_go_on_by_themselves_when_the_first_fails(loop: IoLoop) -> None:
     gate = asyncio.Event()
-    one = bench(loop, seats=CROWD, keys=False, supply=Supply(go=gate, fails=True))
+    one = bench(loop, seats=CROWD, keys=False, supply=KeyResolver(go=gate, fails=True))
     memory_key = (one.world.policy.revision, "weather", digest_of(mint()))
     answers = crowd(one, GOOD, gate, loop)
     assert {answer.reason for answer in answers} == {Reason.INTERNAL_ERROR}
     assert len(one.supply.needs) == CROWD
-    assert one.world.around.turns.take(memory_key) is None, "the turn of the first has ended"
-    one.world.around.turns.end(memory_key)
+    assert one.world.shared_state.locks.take(memory_key) is None, "the turn of the first has ended"
+    one.world.shared_state.locks.end(memory_key)
     one.supply.fails = False
     assert one.ask(GOOD).allowed
 
 
 def test_without_a_seat_to_wait_in_a_check_does_the_work_itself(loop: IoLoop) -> None:
     gate = asyncio.Event()
-    one = bench(loop, seats=1, supply=Supply(go=gate), shared=True)
+    one = bench(loop, seats=1, supply=KeyResolver(go=gate), shared=True)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(one.ask, GOOD)
         eventually(lambda: len(one.supply.needs) == 1, "the first waits for the store")
@@ -272,7 +272,7 @@ def test_without_a_seat_to_wait_in_a_check_does_the_work_itself(loop: IoLoop) ->
 
 def test_who_waited_for_another_beyond_its_deadline_is_told_so(loop: IoLoop) -> None:
     gate = asyncio.Event()
-    one = bench(loop, seats=2, supply=Supply(go=gate), shared=True)
+    one = bench(loop, seats=2, supply=KeyResolver(go=gate), shared=True)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(one.ask, GOOD)
         eventually(lambda: len(one.supply.needs) == 1, "the first waits for the store")
@@ -282,13 +282,13 @@ def test_who_waited_for_another_beyond_its_deadline_is_told_so(loop: IoLoop) -> 
 
 
 def test_after_the_deadline_the_answer_is_deadline_exceeded(loop: IoLoop) -> None:
-    one = bench(loop, keys=False, supply=Supply(go=asyncio.Event()))
+    one = bench(loop, keys=False, supply=KeyResolver(go=asyncio.Event()))
     answer = one.ask(GOOD, deadline=NOW_NS / 1e9)
     assert (answer.reason, answer.status) == (Reason.DEADLINE_EXCEEDED, 503)
 
 
 def test_a_fault_is_a_refusal_that_names_no_secret(loop: IoLoop, caplog: pytest.LogCaptureFixture) -> None:
-    one = bench(loop, keys=False, supply=Supply(fails=True))
+    one = bench(loop, keys=False, supply=KeyResolver(fails=True))
     answer = one.ask(GOOD)
     assert (answer.allowed, answer.reason, answer.status) == (False, Reason.INTERNAL_ERROR, 503)
     assert one.watching.seen[0].reason is Reason.INTERNAL_ERROR
@@ -312,7 +312,7 @@ def test_decisions_are_shared_after_the_answer(loop: IoLoop) -> None:
 def test_a_replaced_policy_counts_from_the_next_check_on(loop: IoLoop) -> None:
     one = bench(loop)
     assert one.ask(GOOD).allowed
-    one.shell.replace_policy(Live.of(policy(weather(rules=()), revision="2" * 16)))
+    one.shell.replace_policy(ActivePolicy.of(policy(weather(rules=()), revision="2" * 16)))
     assert one.ask(GOOD).reason == Reason.OPERATION_UNCOVERED
 
 

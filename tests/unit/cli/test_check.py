@@ -74,7 +74,7 @@ def test_json_is_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
             "column": 15,
             "path": "resources.weather.issuers[0]",
             "message": 'unknown issuer "dor"',
-            "mend": 'did you mean "door"?',
+            "hint": 'did you mean "door"?',
         }
     ]
     assert minimal["ok"] is True

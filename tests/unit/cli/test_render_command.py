@@ -9,8 +9,8 @@ import yaml
 
 from extauthz.cli import run
 from extauthz.cli.render import render
-from extauthz.config.policy_file import load_policy
-from extauthz.pdp.metadata import metadata_bytes
+from extauthz.config.policy_file.policy_file import load_policy
+from extauthz.pdp.answer.metadata import metadata_bytes
 from extauthz.pdp.policy import Policy
 from tests.support.envoy_examples import FOLDER
 
@@ -161,7 +161,7 @@ def test_all_that_render_can_write_is_listed() -> None:
 def test_no_other_command_pays_for_the_messages_of_envoy() -> None:
     """Importing them takes about 0.3 s; `serve` must be ready in 0.8 s."""
     program = (
-        "import sys, extauthz.cli, extauthz.cli.serve, extauthz.cli.check, extauthz.pdp.metadata;"
+        "import sys, extauthz.cli, extauthz.cli.serve, extauthz.cli.check, extauthz.pdp.answer.metadata;"
         "sys.exit('envoy_data_plane' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from extauthz.cli.revoke import revoke
-from extauthz.pdp.revocation import TOKEN_GRACE_S
-from extauthz.pdp.signed_token import inspect, revocation_digests
-from extauthz.pdp.token_fault import TokenFault
-from extauthz.service import revocations
+from extauthz.pdp.revocation.revocation import TOKEN_GRACE_S
+from extauthz.pdp.token.signed_token import inspect, revocation_digests
+from extauthz.pdp.token.token_fault import TokenFault
+from extauthz.service.revocation import revocations
 from tests.support.admin_port import ADMIN_TOKEN, AdminPort
 from tests.support.policies import policy
 from tests.support.tokens import ISSUER, SUBJECT, issuer, mint

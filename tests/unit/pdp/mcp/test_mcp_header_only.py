@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import find, given, settings
 
-from extauthz.pdp.decide import decide
-from extauthz.pdp.decision import Permit
+from extauthz.pdp.decision.decide import decide
+from extauthz.pdp.decision.decision import Permit
 from extauthz.pdp.mcp.header_only import SETTLED_METHODS, VERIFYING_REVISIONS, settled_methods
 from extauthz.pdp.mcp.headers import MAX_PARAM_HEADERS
 from extauthz.pdp.mcp.methods import METHODS, REVISIONS

@@ -1,0 +1,1 @@
+"""Conditions of rules in the Common Expression Language."""

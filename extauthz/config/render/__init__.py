@@ -1,0 +1,1 @@
+"""Configuration for proxies, rendered from the policy file."""

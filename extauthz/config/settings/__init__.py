@@ -1,0 +1,1 @@
+"""The process's settings: flags and environment variables."""

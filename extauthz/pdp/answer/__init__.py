@@ -1,0 +1,1 @@
+"""What the client and the upstream receive: challenges, headers, JSON-RPC errors."""

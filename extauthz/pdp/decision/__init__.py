@@ -1,0 +1,1 @@
+"""Which resource a request is for, and what policy decides."""

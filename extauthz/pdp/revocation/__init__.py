@@ -1,0 +1,1 @@
+"""Revocations, and the requests and events that cause them."""

@@ -1,0 +1,1 @@
+"""Reading and judging access tokens: JOSE, keys, claims, profiles of issuers."""

@@ -1,0 +1,1 @@
+"""Bounded caches, signed entries of the shared store, and locks per key."""

@@ -1,0 +1,1 @@
+"""One check, from request bytes to response bytes."""

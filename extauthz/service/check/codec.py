@@ -1,0 +1,152 @@
+"""Between Envoy's messages and our values: `CheckRequest` bytes in, `CheckResponse` bytes out. No rule lives here.
+
+Facts about Envoy that this file keeps: an empty `CheckResponse`, or one with status code 0, is an *allow*, so code 0
+is written in exactly one place, for a `Forward`; both header forms and both body forms are read; `append` is never
+set (Envoy drops a denial's header that has it); errors go out as `error_response` with their own HTTP status.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final, assert_never, cast
+
+from google.protobuf.message import DecodeError
+
+from extauthz.pdp.answer.verdict import Forward, Reply, Verdict
+from extauthz.pdp.reason import Reason
+from extauthz.pdp.request import BodyForm, HttpRequest
+from extauthz.wire import check_pb2 as wire
+
+MCP_METADATA: Final = "envoy.filters.http.mcp"
+RESOURCE_EXTENSION: Final = "resource"
+
+MAX_IDENTITY_PARTS: Final = 4_096
+"""Beginnings of answers kept, about 0.5 KB each: for as many callers as are busy at once."""
+
+# google.rpc.Code values.
+_OK: Final = 0
+_PERMISSION_DENIED: Final = 7
+_UNAVAILABLE: Final = 14
+
+
+class NotACheckRequest(Exception):
+    """The bytes are no `CheckRequest`."""
+
+
+def decode(data: bytes) -> HttpRequest:
+    """Read a `CheckRequest`. Raises `NotACheckRequest`."""
+    try:
+        attributes = wire.CheckRequest.FromString(data).attributes
+    except DecodeError as error:
+        raise NotACheckRequest("the proxy sent bytes that are no CheckRequest") from error
+    http = attributes.request.http
+    raw = http.raw_body
+    body = raw or http.body.encode()
+    return HttpRequest(
+        method=http.method,
+        scheme=http.scheme,
+        authority=http.host,
+        path=http.path,
+        headers=_joined(http.header_map) if http.HasField("header_map") else dict(http.headers),
+        body=body,
+        body_form=BodyForm.RAW if raw or not body else BodyForm.TEXT,
+        body_size=http.size,
+        route_resource=attributes.context_extensions.get(RESOURCE_EXTENSION, ""),
+        mcp_metadata=_mcp_metadata(attributes),
+    )
+
+
+def _joined(lines: wire.HeaderMap) -> Mapping[str, str]:
+    """One value per name, repeats joined as Envoy joins them in its other form."""
+    headers: dict[str, str] = {}
+    for line in lines.headers:
+        name = line.key.lower()
+        # Bytes that are not UTF-8 become U+FFFD, which no rule accepts in a value that it reads.
+        value = line.raw_value.decode("utf-8", "replace") if line.raw_value else line.value
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+def _mcp_metadata(attributes: wire.AttributeContext) -> Mapping[str, Any] | None:
+    filters = attributes.metadata_context.filter_metadata
+    if MCP_METADATA not in filters:
+        return None
+    # Takes 50 ms and 2 MiB, which a proxy without that filter need not cost.
+    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415
+
+    found: Mapping[str, Any] = MessageToDict(filters[MCP_METADATA])
+    return found
+
+
+def encode_request(request: HttpRequest) -> bytes:
+    """Write the `CheckRequest` that a proxy would send for a request: for explaining, trying and measuring."""
+    message = wire.CheckRequest()
+    http = message.attributes.request.http
+    http.method, http.scheme, http.host, http.path = request.method, request.scheme, request.authority, request.path
+    for name, value in request.headers.items():
+        http.headers[name] = value
+    if request.body_form is BodyForm.RAW:
+        http.raw_body = request.body
+    else:
+        http.body = request.body.decode()
+    http.size = request.body_size or len(request.body)
+    if request.route_resource:
+        message.attributes.context_extensions[RESOURCE_EXTENSION] = request.route_resource
+    return message.SerializeToString()
+
+
+def encode(verdict: Verdict, metadata: Mapping[str, str]) -> bytes:
+    """Write a `CheckResponse`. `metadata` becomes dynamic metadata under `envoy.filters.http.ext_authz`."""
+    response = wire.CheckResponse()
+    fields = response.dynamic_metadata.fields
+    for name, value in metadata.items():
+        fields[name].string_value = value
+    match verdict:
+        case Forward():
+            header = response.ok_response.headers.add().header
+            header.key, header.value = verdict.decision
+            return _identity_part(verdict.identity, verdict.remove_headers) + response.SerializeToString()
+        case Reply():
+            response.status.code = _UNAVAILABLE if verdict.indeterminate else _PERMISSION_DENIED
+            denied = response.error_response if verdict.indeterminate else response.denied_response
+            # Any number can stand in an open enum; the generated types know only the named ones.
+            denied.status.code = cast("wire.StatusCode", verdict.status)
+            denied.body = verdict.body
+            for name, value in verdict.headers:
+                header = denied.headers.add().header
+                header.key = name
+                header.value = value
+            return response.SerializeToString()
+        case _:
+            assert_never(verdict)
+
+
+@lru_cache(MAX_IDENTITY_PARTS)
+def _identity_part(identity: tuple[tuple[str, str], ...], removed: tuple[str, ...]) -> bytes:
+    """The beginning of an allowing answer, which is the same for every check of one caller.
+
+    Serialised messages that are put one after the other are merged when they are read (Protocol Buffers, Encoding,
+    "Last One Wins"): repeated fields add up, and a oneof that has the same member twice has the two merged.
+    """
+    response = wire.CheckResponse()
+    response.status.code = _OK
+    for name, value in identity:
+        header = response.ok_response.headers.add().header
+        header.key = name
+        header.value = value
+    response.ok_response.headers_to_remove.extend(removed)
+    return response.SerializeToString()
+
+
+def encode_internal_error(decision_id: str) -> bytes:
+    """The answer when anything unexpected happened: an error with status 503, never an allow."""
+    body = '{"jsonrpc":"2.0","id":null,"error":{"code":-50300,"message":"the check failed"}}'
+    headers = (
+        ("content-type", "application/json"),
+        ("cache-control", "no-store"),
+        ("x-extauthz-decision", decision_id),
+        ("retry-after", "5"),
+    )
+    return encode(
+        Reply(status=503, headers=headers, body=body, indeterminate=True),
+        {"decision_id": decision_id, "reason": Reason.INTERNAL_ERROR},
+    )

@@ -1,0 +1,1 @@
+"""Issuers' signing keys: kept, fetched once, shared."""

@@ -1,0 +1,1 @@
+"""The revocation list of this process, in sync with other replicas."""

@@ -1,0 +1,1 @@
+"""MCP sessions and the principals that they belong to."""

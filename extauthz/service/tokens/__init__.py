@@ -1,0 +1,1 @@
+"""From a token to a verified caller, and what is cached about it."""

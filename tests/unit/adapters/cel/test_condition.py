@@ -1,0 +1,365 @@
+"""`when` conditions: what compiles, what they read, and that nothing that a caller sends makes them TRUE by chance."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from extauthz.adapters.cel.condition import (
+    MAX_ARGUMENT_DEPTH,
+    MAX_ARGUMENT_VALUES,
+    MAX_CHARACTER_STEPS,
+    MAX_EXPRESSION_CHARS,
+    VARIABLES,
+    CelCondition,
+    ConditionFault,
+    compile_condition,
+)
+from extauthz.pdp.operation import Era, MessageKind, Operation
+from extauthz.pdp.policy import REQUEST_FIELDS, Condition, Truth
+from extauthz.pdp.principal import Principal
+
+PRINCIPAL: Final = Principal(
+    issuer="https://door.example.com",
+    subject="4711",
+    organization="acme",
+    name="ann",
+    client_id="desktop",
+    scopes=frozenset({"read", "write"}),
+    roles=frozenset({"operator", "auditor"}),
+    groups=frozenset({"acme/staff"}),
+    machine=False,
+)
+REQUEST: Final = {
+    "host": "mcp.example.com",
+    "path": "/weather",
+    "http_method": "POST",
+    "method": "tools/call",
+    "target": "set_alert",
+    "protocol_version": "2025-11-25",
+}
+
+
+def compiled(text: str) -> CelCondition:
+    found = compile_condition(text)
+    assert isinstance(found, CelCondition), found
+    return found
+
+
+def faults(text: str) -> tuple[ConditionFault, ...]:
+    found = compile_condition(text)
+    assert not isinstance(found, CelCondition)
+    return found
+
+
+def truth(text: str, arguments: Mapping[str, Any] | None = None, request: Mapping[str, Any] = REQUEST) -> Truth:
+    operation = Operation(
+        kind=MessageKind.REQUEST, method="tools/call", era=Era.LEGACY, arguments={} if arguments is None else arguments
+    )
+    return compiled(text).evaluate(PRINCIPAL, operation, request)
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+# --- ordinary ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "expected"),
+    [
+        ("true", {}, Truth.TRUE),
+        ("false", {}, Truth.FALSE),
+        ("principal.organization == 'acme'", {}, Truth.TRUE),
+        ("principal.issuer == 'https://door.example.com' && principal.subject == '4711'", {}, Truth.TRUE),
+        ("principal.name == 'ann' && principal.client_id == 'desktop'", {}, Truth.TRUE),
+        ("principal.machine", {}, Truth.FALSE),
+        ("'write' in principal.scopes && 'acme/staff' in principal.groups", {}, Truth.TRUE),
+        ("principal.roles.exists(r, r.startsWith('aud'))", {}, Truth.TRUE),
+        ("principal.roles[0] == 'auditor'", {}, Truth.TRUE),
+        ("request.host == 'mcp.example.com' && request.path == '/weather'", {}, Truth.TRUE),
+        ("request.http_method == 'POST' && request.method == 'tools/call'", {}, Truth.TRUE),
+        ("request.target == 'set_alert' && request.protocol_version == '2025-11-25'", {}, Truth.TRUE),
+        ("args.city != 'Atlantis'", {"city": "Oslo"}, Truth.TRUE),
+        ("args.city != 'Atlantis'", {"city": "Atlantis"}, Truth.FALSE),
+        (
+            "args.n > 3 && args.f < 1.5 && args.b && args.z == null",
+            {"n": 4, "f": 1.0, "b": True, "z": None},
+            Truth.TRUE,
+        ),
+        ("args.n == 1", {"n": 1.0}, Truth.TRUE),
+        ("args.a.b[0].c == 'd'", {"a": {"b": [{"c": "d"}]}}, Truth.TRUE),
+        ("args['a-b'] == 1", {"a-b": 1}, Truth.TRUE),
+        ("has(args.x) && args.x == 1", {}, Truth.FALSE),
+        ("!has(args.x) || args.x == 1", {}, Truth.TRUE),
+        ("args.size() == 0", {}, Truth.TRUE),
+        ("args.files.all(f, f.startsWith('/tmp/'))", {"files": ["/tmp/a", "/etc/b"]}, Truth.FALSE),
+        ("args.name.matches('^[a-z]+$')", {"name": "abc"}, Truth.TRUE),
+        ("args.text == 'a\\u0000b'", {"text": "a"}, Truth.FALSE),
+        ("args.text.size() == 1", {"text": "\U0001f600"}, Truth.TRUE),
+        ("// a comment\ntrue", {}, Truth.TRUE),
+    ],
+)
+def test_conditions(text: str, arguments: dict[str, Any], expected: Truth) -> None:
+    assert truth(text, arguments) is expected
+
+
+def test_a_compiled_condition_is_a_condition_of_the_policy() -> None:
+    condition: Condition = compiled("principal.machine")
+    assert condition.text == "principal.machine"
+
+
+def test_conditions_compare_and_print_by_their_text() -> None:
+    assert compiled("args.a == 1") == compiled("args.a == 1")
+    assert compiled("args.a == 1") != compiled("args.a == 2")
+    assert "program" not in repr(compiled("args.a == 1"))
+
+
+def test_every_field_of_a_request_can_be_read() -> None:
+    for name in REQUEST_FIELDS:
+        assert truth(f"request.{name} == '{REQUEST[name]}'") is Truth.TRUE
+
+
+# --- what cannot be said is UNKNOWN ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("args.city != 'Atlantis'", {}),
+        ("!(args.city == 'Atlantis')", {}),
+        ("args.a.b == 1", {"a": {}}),
+        ("args.a.b == 1", {"a": 1}),
+        ("args.a.b == 1", {"a": None}),
+        ("args.n > 3", {"n": "4"}),
+        ("args.n > 3", {"n": None}),
+        ("args.t.startsWith('a')", {"t": 1}),
+        ("1 / args.n == 1", {"n": 0}),
+        ("args.n + 1 > 0", {"n": 2**63 - 1}),
+        ("args.l[5] == 1", {"l": [1]}),
+        ("args.l.exists(x, x == 1)", {"l": "text"}),
+        ("args.t.matches(args.p)", {"t": "a", "p": "("}),
+        ("args.b ? true : false", {"b": "true"}),
+        ("args.n == 1", {"n": 2**70}),
+        ("args.n == 1", {"n": -(2**64)}),
+        ("args.t == 'a'", {"t": "\ud800"}),
+        ("args.t == 'a'", {"t": object()}),
+        ("args.t == 'a'", {"t": (1,)}),
+        ("args.size() == 1", {"\ud800": 1}),
+    ],
+)
+def test_errors_are_unknown(text: str, arguments: dict[Any, Any]) -> None:
+    assert truth(text, arguments) is Truth.UNKNOWN
+
+
+def test_a_missing_request_value_is_unknown() -> None:
+    assert truth("request.host != 'x'", request={}) is Truth.UNKNOWN
+    assert truth("request.host != 'x'", request={"host": None}) is Truth.UNKNOWN
+
+
+def test_an_error_beside_the_answer_does_not_hide_it() -> None:
+    assert truth("args.missing == 1 || principal.name == 'ann'") is Truth.TRUE
+    assert truth("args.missing == 1 && principal.name == 'bob'") is Truth.FALSE
+
+
+# --- what a condition reads --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "beyond", "read"),
+    [
+        ("principal.machine", False, set()),
+        ("principal.name == 'args.city'", False, set()),
+        ("principal.roles.exists(args, args == 'x')", False, set()),
+        ("[{'host': 'a'}].exists(request, request.host == 'a')", False, set()),
+        ("request.host == 'a'", True, set()),
+        ("args.city == 'a'", True, {"city"}),
+        ("args . city == 'a'", True, {"city"}),
+        ("args.city.name == 'a' || args.zip == 1", True, {"city", "zip"}),
+        ("has(args.city) && args.city == 'a'", True, {"city"}),
+        ("args.list.exists(args, args.other == 1)", True, {"list", "other"}),
+        ("args['city'] == 'a'", True, None),
+        ("args.city == 'a' && args.size() == 1", True, None),
+        ("'city' in args", True, None),
+        ("{'x': args}.x.city == 'a'", True, None),
+        ("(true ? args : args).city == 'a'", True, None),
+        ("args.exists(k, k == 'a')", True, None),
+        (" && ".join(f"args.a{n} == 1" for n in range(40)), True, None),
+    ],
+)
+def test_what_is_read_is_found_out(text: str, beyond: bool, read: set[str] | None) -> None:
+    condition = compiled(text)
+    assert condition.reads_beyond_identity is beyond
+    assert condition.arguments_read == read
+    assert condition.reads_arguments is (read != set())
+
+
+def test_a_local_name_hides_the_variable_in_evaluation_as_well() -> None:
+    """The proof of what is read rests on it."""
+    assert truth("[{'host': 'local'}].exists(request, request.host == 'local')") is Truth.TRUE
+    assert truth("['local'].exists(args, args == 'local')", {"x": 1}) is Truth.TRUE
+
+
+@pytest.mark.parametrize("bad", ["\ud800", 2**80, nested(500), object()])
+def test_arguments_that_are_not_read_do_no_harm(bad: Any) -> None:
+    assert truth("args.city == 'Oslo'", {"city": "Oslo", "other": bad}) is Truth.TRUE
+
+
+ARGUMENTS = st.dictionaries(st.sampled_from("abc"), st.one_of(st.integers(-3, 3), st.text("ab", max_size=2)))
+
+
+@given(
+    ARGUMENTS,
+    st.dictionaries(st.sampled_from("xyz"), st.integers()),
+    st.sampled_from(["args.a == 1", "has(args.a) || args.b == 'b'", "args.a != args.c", "!has(args.c) && args.a > 0"]),
+)
+def test_the_result_depends_on_nothing_but_what_is_read(
+    arguments: dict[str, Any], others: dict[str, Any], text: str
+) -> None:
+    read = compiled(text).arguments_read
+    assert read is not None
+    only = {name: value for name, value in arguments.items() if name in read}
+    assert truth(text, {**arguments, **others}) is truth(text, only)
+
+
+# --- bounds ------------------------------------------------------------------------------------------------------
+
+
+def test_nesting_is_bounded() -> None:
+    """Handing 50,000 levels over would end the process, not the evaluation."""
+    assert truth("args.size() == 1", {"x": nested(MAX_ARGUMENT_DEPTH - 1)}) is Truth.TRUE
+    assert truth("args.size() == 1", {"x": nested(MAX_ARGUMENT_DEPTH)}) is Truth.UNKNOWN
+    assert truth("args.size() == 1", {"x": nested(50_000)}) is Truth.UNKNOWN
+
+
+def test_values_are_bounded() -> None:
+    assert truth("args.x.size() > 0", {"x": [0] * (MAX_ARGUMENT_VALUES - 1)}) is Truth.TRUE
+    assert truth("args.x.size() > 0", {"x": [0] * MAX_ARGUMENT_VALUES}) is Truth.UNKNOWN
+
+
+def test_loops_over_long_texts_are_bounded() -> None:
+    text = "args.l.all(x, !args.t.contains(x))"
+    assert truth(text, {"l": ["b"] * 100, "t": "a" * 1000}) is Truth.TRUE
+    assert truth(text, {"l": ["b"] * 1000, "t": "a" * (MAX_CHARACTER_STEPS // 1000)}) is Truth.UNKNOWN
+    assert truth("principal.roles.all(x, !args.t.contains(x))", {"t": "a" * (MAX_CHARACTER_STEPS // 2)}) is (
+        Truth.UNKNOWN
+    )
+
+
+def test_a_long_text_without_loops_is_fine() -> None:
+    assert truth("args.t.contains('b')", {"t": "a" * 1_000_000}) is Truth.FALSE
+
+
+def test_nested_loops_end_at_the_engines_own_bound() -> None:
+    assert truth("args.l.all(a, args.l.all(b, a + b >= 0))", {"l": list(range(200))}) is Truth.UNKNOWN
+
+
+def test_a_regular_expression_that_backtracks_elsewhere_is_linear() -> None:
+    assert truth("args.t.matches(args.p)", {"t": "a" * 100_000, "p": "^(a*)*b$"}) is Truth.FALSE
+
+
+def test_threads_share_a_condition() -> None:
+    condition = compiled("args.l.exists(x, x == args.k)")
+    wrong: list[int] = []
+
+    def ask(key: int) -> None:
+        arguments = {"l": list(range(20)), "k": key}
+        operation = Operation(kind=MessageKind.REQUEST, method="tools/call", era=Era.LEGACY, arguments=arguments)
+        expected = Truth.TRUE if key < 20 else Truth.FALSE
+        wrong.extend(key for _ in range(300) if condition.evaluate(PRINCIPAL, operation, {}) is not expected)
+
+    threads = [threading.Thread(target=ask, args=(key,)) for key in (1, 5, 19, 20, 99)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+# --- faults ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "place"),
+    [
+        ("principal.organizatio == 'a'", '"principal.organizatio", which does not exist', (1, 1)),
+        ("true && principal.nam == 'a'", '"principal.nam", which does not exist', (1, 9)),
+        ("'é' == principal.nam", '"principal.nam", which does not exist', (1, 8)),
+        ("true &&\n  request.hots == 'a'", '"request.hots", which does not exist', (2, 3)),
+        ("arg.city == 'a'", '"arg.city", which does not exist', (1, 1)),
+        ("now() > 1", '"now", which does not exist', (1, 4)),
+        ("principal == 'a'", "principal cannot be used as a whole", (1, 1)),
+        ("principal['name'] == 'a'", "principal cannot be used as a whole", (1, 1)),
+        ("request == 'a'", "request cannot be used as a whole", (1, 1)),
+        ("args.city", "of type dyn, not bool", (1, 1)),
+        ("principal.name", "of type string, not bool", (1, 1)),
+        ("has(principal.name)", "of type string, not bool", (1, 1)),
+        ("principal.machine ? args.a : true", "of type dyn, not bool", (1, 1)),
+        ("principal.name == 1", "no matching overload", (1, 16)),
+        ("args.a =", "Syntax error", (1, 8)),
+        ("", "Syntax error", (1, 1)),
+        ("'", "Syntax error", (1, 1)),
+        ("(" * 60 + "true" + ")" * 60, "nested too deeply", (1, 1)),
+        ("+".join(["args.a"] * 60) + " == 1", "nested too deeply", (1, 1)),
+        ("true" + " " * MAX_EXPRESSION_CHARS, "longer than", (1, 1)),
+    ],
+)
+def test_faults_have_a_place_in_the_expression(text: str, message: str, place: tuple[int, int]) -> None:
+    fault = faults(text)[0]
+    assert message in fault.message
+    assert (fault.line, fault.column) == place
+    assert fault.hint
+
+
+def test_all_unknown_names_are_told() -> None:
+    told = faults("principal.nam == 'a' && request.hots == 'b' && foo == 1")
+    assert [fault.hint for fault in told[:2]] == ['did you mean "name"?', 'did you mean "host"?']
+    assert len(told) == 3
+
+
+def test_a_fault_is_one_short_line() -> None:
+    for text in ("1 +", "principal.name == 1", "foo(bar", "args.a == 'b' 'c'"):
+        for fault in faults(text):
+            assert "\n" not in fault.message
+            assert len(fault.message) < 200
+
+
+# --- hostile -----------------------------------------------------------------------------------------------------
+
+WORDS: Final = st.sampled_from(
+    [*VARIABLES, *("&&", "||", "!", "==", "(", ")", "[", "]", "'a'", "1", "true", ".exists(x,", ".", "has(", " ", "\n")]
+)
+
+
+@settings(max_examples=200)
+@given(st.one_of(st.text(max_size=40), st.lists(WORDS, max_size=12).map("".join)))
+def test_no_expression_raises(text: str) -> None:
+    found = compile_condition(text)
+    if isinstance(found, CelCondition):
+        operation = Operation(kind=MessageKind.REQUEST, method="m", era=Era.LEGACY, arguments={"a": [1, "b"]})
+        assert isinstance(found.evaluate(PRINCIPAL, operation, REQUEST), Truth)
+    else:
+        assert found
+
+
+JSON: Final = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.sampled_from(["", "a", "é", "\ud800", "\0"])),
+    lambda below: st.one_of(st.lists(below, max_size=4), st.dictionaries(st.sampled_from("abc"), below, max_size=3)),
+    max_leaves=15,
+)
+
+
+@settings(max_examples=200)
+@given(st.dictionaries(st.sampled_from("abc"), JSON))
+def test_no_arguments_raise_or_are_met_by_accident(arguments: dict[str, Any]) -> None:
+    junk, size = compiled("args.a.b.c == 'exactly this text' && args.size() > 0"), compiled("args.size() >= 0")
+    operation = Operation(kind=MessageKind.REQUEST, method="m", era=Era.LEGACY, arguments=arguments)
+    assert junk.evaluate(PRINCIPAL, operation, REQUEST) is not Truth.TRUE
+    assert isinstance(size.evaluate(PRINCIPAL, operation, REQUEST), Truth)

@@ -1,0 +1,75 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extauthz.pdp.request import HttpRequest
+from extauthz.pdp.token.credentials import BadCredentials, Bearer, NoCredentials, bearer_credentials
+
+
+def read(authorization: str | None, path: str = "/mcp") -> Bearer | NoCredentials | BadCredentials:
+    headers = {} if authorization is None else {"authorization": authorization}
+    return bearer_credentials(HttpRequest(method="POST", scheme="https", authority="h", path=path, headers=headers))
+
+
+@pytest.mark.parametrize("value", ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c", "Bearer   a.b.c"])
+def test_one_token_whatever_the_case_of_the_scheme(value: str) -> None:
+    assert read(value) == Bearer("a.b.c")
+
+
+@pytest.mark.parametrize("value", [None, "", "Basic dXNlcjpwYXNz", "DPoP a.b.c", "Negotiate"])
+def test_no_authorization_or_another_scheme_is_no_credentials(value: str | None) -> None:
+    assert read(value) == NoCredentials()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer a b",
+        "Bearer a,Bearer b",
+        "Bearer a.b.c,Basic x",
+        "Basic x,Bearer a.b.c",
+        "Bearer a.b.c ",
+        "Bearer\ta.b.c",
+        " Bearer a.b.c",
+        "Bearer a\n",
+        "Bearer é",
+        'Bearer "a"',
+        "Bearer a=b",
+        "bearer:a",
+    ],
+)
+def test_anything_else_is_malformed(value: str) -> None:
+    assert isinstance(read(value), BadCredentials)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "access_token=x",
+        "a=b&access_token=x",
+        "a;access_token",
+        "%61ccess_token=x",
+        "access%5Ftoken=",
+        "+access_token=x",
+    ],
+)
+def test_a_token_in_the_query_is_malformed_even_beside_a_good_header(query: str) -> None:
+    assert isinstance(read("Bearer a.b.c", "/mcp?" + query), BadCredentials)
+
+
+def test_other_query_parameters_do_no_harm() -> None:
+    assert read("Bearer a.b.c", "/mcp?session_id=access_token&my_access_token=1") == Bearer("a.b.c")
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_never_raises_and_never_makes_a_token_of_other_characters(value: str, query: str) -> None:
+    found = read(value, "/mcp?" + query)
+    if isinstance(found, Bearer):
+        assert found.token.isascii()
+        assert not set(found.token) & set(' ,;\t\r\n"')
+
+
+def test_the_token_is_not_in_the_repr() -> None:
+    assert "secret" not in repr(read("Bearer secret"))
