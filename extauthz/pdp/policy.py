@@ -154,8 +154,8 @@ class Resource:
     upstream_headers: UpstreamHeaders = UpstreamHeaders()
     origins: frozenset[str] = frozenset()
     session_binding: bool = True
-    responses: bool = False
-    """Whether a client may POST JSON-RPC responses (to sampling, elicitation, roots) with the baseline."""
+    responses: bool = True
+    """Whether a client may POST JSON-RPC responses (to ping, sampling, elicitation, roots) with the baseline."""
     header_only: frozenset[str] = frozenset()
     """Methods that are decided on headers where the proxy hands no body over; empty: none. Never more than the server
     is obliged to compare with the body (`mcp.header_only.SETTLED_METHODS`), nor any whose rules read arguments."""

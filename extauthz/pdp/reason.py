@@ -74,8 +74,8 @@ class ChallengeError(StrEnum):
 class Answer:
     """How a refusal looks: HTTP status, JSON-RPC code, challenge, and the sentence that the client may read.
 
-    `challenge` is None where no `WWW-Authenticate` is sent. `message` never says more than helps the client: the
-    exact cause goes to the operator with the decision.
+    `challenge` is None where no `WWW-Authenticate` is sent. `message` is all that a caller without a valid token reads;
+    a caller with one is told the cause besides (`extauthz.pdp.answer.cause`).
     """
 
     status: int

@@ -105,6 +105,7 @@ def test_the_baseline_is_what_opens_keeps_and_ends_a_connection_and_lists_what_t
         "initialize",
         "server/discover",
         "ping",
+        "logging/setLevel",
         "tools/list",
         "resources/list",
         "resources/templates/list",

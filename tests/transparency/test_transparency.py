@@ -84,7 +84,6 @@ def policy(public: str, *, header_only: bool) -> Callable[[Addresses], str]:
                     "scopes": {SCOPE: {"description": "Everything"}},
                     "baseline": [SCOPE],
                     "rules": [{"methods": ["*"], "scopes": [SCOPE]}],
-                    "responses": "allow",
                     "header_only": header_only,
                     "origins": [public, public.replace(LOOPBACK, "localhost")],
                 }

@@ -201,8 +201,8 @@ class ResourceShape(Shape):
     origins: list[Url] = Field(default_factory=list, description="browser origins that may call it")
     session_binding: bool = Field(default=True, description="a session id belongs to the principal first seen with it")
     responses: Literal["allow", "deny"] = Field(
-        default="deny",
-        description="may clients POST JSON-RPC responses (sampling, elicitation, roots) with the baseline",
+        default="allow",
+        description="may clients answer the server's requests (ping, sampling, elicitation, roots) with the baseline",
     )
     header_only: bool = Field(
         default=False,

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from extauthz.pdp.answer.caller import Caller, Headers
+from extauthz.pdp.answer.cause import message_of
 from extauthz.pdp.answer.challenge import build_challenge, challenge_scopes
 from extauthz.pdp.answer.cors import denial_headers, preflight_headers
 from extauthz.pdp.decision.decide import granted_scopes
 from extauthz.pdp.decision.decision import Deny, Indeterminate, Permit
-from extauthz.pdp.operation import MessageKind, Operation, RequestId
+from extauthz.pdp.mcp.headers import era_of_headers
+from extauthz.pdp.operation import Era, MessageKind, Operation, RequestId
 from extauthz.pdp.policy import DenialForm, Resource
 from extauthz.pdp.principal import Principal
 from extauthz.pdp.reason import ANSWERS, Reason
@@ -109,22 +111,25 @@ def refuse(
         ("cache-control", "no-store"),
         (DECISION_HEADER, decision_id),
     ]
-    message = answer.message
+    scopes: tuple[str, ...] = ()
     if resource is not None:
         headers.extend(denial_headers(resource, request))
         if answer.challenge is not None:
             scopes = _scopes_to_name(decision, resource, principal)
             headers.append(("www-authenticate", build_challenge(resource, decision.reason, scopes)))
-            if decision.reason is Reason.SCOPE_INSUFFICIENT:
-                message = f"{message}: {' '.join(scopes)}"
     if answer.status == 405:
         headers.append(("allow", "GET, POST, DELETE"))
     if answer.status == 503:
         headers.append(("retry-after", str(RETRY_AFTER_S)))
     return Reply(
-        status=_status(decision, answer.status, resource, operation),
+        status=_status(decision, answer.status, resource, operation, request),
         headers=tuple(headers),
-        body=_error_body(request_id, answer.code, message),
+        body=_error_body(
+            request_id,
+            answer.code,
+            answer.message if principal is None else message_of(decision, operation, scopes),
+            {"decision": decision_id, "reason": decision.reason},
+        ),
         indeterminate=answer.status == 503,
     )
 
@@ -136,8 +141,22 @@ def _scopes_to_name(decision: Deny | Indeterminate, resource: Resource, principa
     return resource.baseline
 
 
-def _status(decision: Deny | Indeterminate, status: int, resource: Resource | None, operation: Operation | None) -> int:
-    """200 for clients that break on 403, only for a request (a notification has no answer to put the error in)."""
+def _status(
+    decision: Deny | Indeterminate,
+    status: int,
+    resource: Resource | None,
+    operation: Operation | None,
+    request: HttpRequest,
+) -> int:
+    """The reason's status, but for two kinds of clients.
+
+    200 for those that break on 403, only for a request (a notification has no answer to put the error in). 400 instead
+    of 404 for an unknown method of an initialize-based session: 404 there says that the session has ended, and clients
+    initialize again (MCP 2025-11-25, basic/transports, Session Management).
+    """
+    if decision.reason is Reason.METHOD_UNKNOWN:
+        era = era_of_headers(request.headers) if operation is None else operation.era
+        return status if era is Era.MODERN else 400
     if (
         decision.reason in _JSONRPC_REASONS
         and resource is not None
@@ -149,6 +168,6 @@ def _status(decision: Deny | Indeterminate, status: int, resource: Resource | No
     return status
 
 
-def _error_body(request_id: RequestId, code: int, message: str) -> str:
-    error: Mapping[str, object] = {"code": code, "message": message}
+def _error_body(request_id: RequestId, code: int, message: str, data: Mapping[str, str]) -> str:
+    error: Mapping[str, object] = {"code": code, "message": message, "data": data}
     return json.dumps({"jsonrpc": "2.0", "id": request_id, "error": error}, separators=(",", ":"))

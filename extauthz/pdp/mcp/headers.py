@@ -115,6 +115,12 @@ def read_era(version: str, message: Message | None) -> Era | str:
     return Era.MODERN
 
 
+def era_of_headers(headers: Mapping[str, str]) -> Era:
+    """The era that the headers alone tell, for answers to messages that were not understood."""
+    version = read_version(headers)
+    return Era.LEGACY if version is None or not version or version in LEGACY_REVISIONS else Era.MODERN
+
+
 def agreement_fault(
     headers: Mapping[str, str], names: str, message: Message, era: Era, targets: tuple[Target, ...]
 ) -> str:

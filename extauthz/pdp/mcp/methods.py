@@ -56,8 +56,9 @@ _TASK: Final = TargetKind.TASK
 _INPUTS: Final = " inputResponses requestState"
 _TASK_STATUS: Final = "taskId status statusMessage createdAt lastUpdatedAt ttl pollInterval"
 
-# Baseline are the methods that open, keep and end a connection, and those that list what there is. Not among them:
-# `logging/setLevel`, `completion/complete` (its answers hold values of other people's arguments) and `tasks/list`
+# Baseline are the methods that open, keep and end a connection, and those that list what there is. `logging/setLevel`
+# is one: Inspector and VS Code send it when they connect, and give up where it fails. Not among them:
+# `completion/complete` (its answers hold values of other people's arguments) and `tasks/list`
 # (which names work that other callers started).
 _ROWS: Final = (
     # method, kind, revisions, target field and kind, mirrored in Mcp-Name, baseline, members of params besides _meta
@@ -75,7 +76,7 @@ _ROWS: Final = (
     ("prompts/list", _REQUEST, "sssss", "", None, False, True, "cursor"),
     ("prompts/get", _REQUEST, "sssss", "name", _PROMPT, True, False, "name arguments" + _INPUTS),
     ("completion/complete", _REQUEST, "sssss", "ref", None, False, False, "ref argument context"),
-    ("logging/setLevel", _REQUEST, "ssss-", "", None, False, False, "level"),
+    ("logging/setLevel", _REQUEST, "ssss-", "", None, False, True, "level"),
     ("tasks/get", _REQUEST, "---sx", "taskId", _TASK, True, False, "taskId"),
     ("tasks/result", _REQUEST, "---s-", "taskId", _TASK, False, False, "taskId"),
     ("tasks/update", _REQUEST, "----x", "taskId", _TASK, True, False, "taskId inputResponses"),

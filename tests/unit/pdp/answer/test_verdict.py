@@ -83,6 +83,37 @@ def test_every_refusal_is_complete_and_never_a_success(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("reason", ANSWERS)
+def test_decision_and_reason_are_in_the_error_that_sdks_show(reason: Reason) -> None:
+    assert json.loads(refused(reason).body)["error"]["data"] == {"decision": "id1", "reason": reason}
+
+
+@pytest.mark.parametrize("reason", ANSWERS)
+def test_before_the_token_is_accepted_the_text_depends_on_the_reason_alone(reason: Reason) -> None:
+    kind = Indeterminate if ANSWERS[reason].status == 503 else Deny
+    reply = refuse(kind(reason=reason, detail="SECRET"), request=REQUEST, decision_id="i", resource=resource())
+    assert json.loads(reply.body)["error"]["message"] == ANSWERS[reason].message
+
+
+@pytest.mark.parametrize(
+    ("version", "operation", "status"),
+    [
+        ("2026-07-28", None, 404),
+        ("2099-01-01", None, 404),
+        ("2025-11-25", None, 400),
+        ("2025-03-26", None, 400),
+        (None, None, 400),
+        ("no version", None, 400),
+        (None, CALL, 404),
+        ("2026-07-28", CALL._replace(era=Era.LEGACY), 400),
+    ],
+)
+def test_an_unknown_method_never_ends_a_session(version: str | None, operation: Operation | None, status: int) -> None:
+    """404 to a request with a session id means that the session has ended (MCP 2025-11-25, Session Management)."""
+    request = REQUEST._replace(headers={} if version is None else {"mcp-protocol-version": version})
+    assert refused(Reason.METHOD_UNKNOWN, request=request, operation=operation).status == status
+
+
+@pytest.mark.parametrize("reason", ANSWERS)
 def test_no_header_of_a_refusal_can_split_the_answer(reason: Reason) -> None:
     """Envoy sends a CR LF in a denial's header value as it is."""
     for _, value in refused(reason).headers:

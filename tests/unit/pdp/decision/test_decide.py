@@ -264,11 +264,21 @@ def test_conditions_that_read_no_arguments_count_whatever_the_arguments_are() ->
     assert reason(allow, call(arguments_exact=False)) is Reason.ALLOWED
 
 
-def test_client_responses_need_the_resource_to_allow_them() -> None:
+def test_client_responses_need_the_baseline_and_a_resource_can_refuse_them() -> None:
     answer = baseline("response", MessageKind.RESPONSE)
     everything = rule(["*"], [])
-    assert reason(resource([everything]), answer, "weather:read") is Reason.OPERATION_UNCOVERED
-    assert reason(resource([], responses=True), answer, "weather:read") is Reason.ALLOWED
+    assert reason(resource([]), answer, "weather:read") is Reason.ALLOWED
+    assert reason(resource([]), answer) is Reason.SCOPE_INSUFFICIENT
+    assert reason(resource([everything], responses=False), answer, "weather:read") is Reason.OPERATION_UNCOVERED
+    refused = resource([rule(["response"], effect=Effect.DENY)])
+    assert reason(refused, answer, "weather:read") is Reason.POLICY_DENIED
+
+
+def test_a_deny_rule_refuses_a_method_of_the_baseline() -> None:
+    level = baseline("logging/setLevel", MessageKind.REQUEST)
+    assert reason(resource([]), level, "weather:read") is Reason.ALLOWED
+    refused = resource([rule(["logging/setLevel"], effect=Effect.DENY)])
+    assert reason(refused, level, "weather:read") is Reason.POLICY_DENIED
 
 
 def test_a_cycle_of_includes_would_not_hang_and_closures_are_transitive() -> None:

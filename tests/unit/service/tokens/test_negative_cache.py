@@ -134,6 +134,8 @@ def test_a_bad_token_that_is_sent_again_is_refused_from_memory_with_the_same_ans
     where = world()
     first, again = (where.ask(check_request(token=REMEMBERED[name])) for _ in range(2))
     assert (first.metadata["cache"], again.metadata["cache"]) == ("none", "memory")
+    for answer in (first, again):
+        answer.body["error"]["data"].pop("decision")
     assert (first.reason, first.status, first.body, first.challenge) == (
         again.reason,
         again.status,
