@@ -83,7 +83,7 @@ def _usual(issuer: Issuer, resource: Resource, now: float) -> Mapping[str, Any]:
     }
     usual |= {claim: "explain" if value is None else value for claim, value in profile.required.items()}
     if profile.client:
-        usual[profile.client[0]] = next(iter(sorted(issuer.clients)), "some-client")
+        usual[profile.client[0]] = next(iter(sorted(issuer.clients)), "some-client").replace("*", "client")
     if issuer.organizations and len(profile.organization) == 1:
         usual[profile.organization[0]] = min(issuer.organizations)
     return usual

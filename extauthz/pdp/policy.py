@@ -91,12 +91,22 @@ class Issuer:
     organizations: frozenset[str] = frozenset()
     """Casdoor `owner` values that count; empty: any (a profile without organizations)."""
     clients: frozenset[str] = frozenset()
-    """Allow-list for `azp`; empty: any client."""
+    """Allow-list for `azp`; empty: any client. `https://host/path*` stands for every client id that is such a URL."""
     machine_clients: frozenset[str] = frozenset()
     algorithms: tuple[str, ...] = ("RS256", "RS512", "ES256", "ES384", "ES512")
     leeway_s: int = DEFAULT_LEEWAY_S
     introspection: Introspection | None = None
     line: int = 0
+
+    def takes_client(self, client_id: str) -> bool:
+        """Whether `clients` lets this client in. Everything before the `*` of a pattern compares byte for byte.
+
+        A pattern has a whole authority and a slash in front of its `*` (checked when the policy is loaded), so that no
+        host, port or user part of another URL can take the place of the one that it names.
+        """
+        if not self.clients or client_id in self.clients:
+            return True
+        return any(client_id.startswith(pattern.removesuffix("*")) for pattern in self.clients if pattern.endswith("*"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

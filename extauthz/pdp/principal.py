@@ -17,6 +17,8 @@ class Principal:
     groups: frozenset[str]
     machine: bool
     """True for a token that a client got for itself (client credentials)."""
+    unread_scopes: str = ""
+    """A claim with scopes that the issuer's profile does not read, where it found none in those that it reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,7 +158,7 @@ EITHER: Final = {
     "either.json-lone-surrogate": Reason.TOKEN_MALFORMED,
     "either.json-big-integer": Reason.TOKEN_MALFORMED,
     "json-huge-integer": Reason.TOKEN_MALFORMED,
-    "either.exp-exponent": Reason.TOKEN_MALFORMED,
+    "either.exp-exponent": None,
     "either.scope-null": None,
     "big-70k": Reason.TOKEN_MALFORMED,
 }

@@ -25,6 +25,9 @@ _SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 _DURATION: Final = re.compile(r"(0|[1-9][0-9]{0,8})([smh])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600}
 # RFC 9110 §5.1 token, lower case, without the underscore: servers turn "_" and "-" into the same variable.
+# The authority is whole and ends with a slash, so that nothing can follow the host: `https://a.example*` would match
+# `https://a.example.evil.test/`, and `https://a.example@evil.test/`.
+_CLIENT_PATTERN: Final = re.compile(r"https://[a-z0-9.-]+(:[0-9]{1,5})?/[^*?#\\\s]*\*")
 _PREFIX: Final = re.compile(r"[a-z0-9!#$%&'*+.^`|~-]*[a-z0-9]-")
 # Every header that begins with the prefix is removed from requests, so it must not be the beginning of any of these.
 _NEEDED_HEADERS: Final = (
@@ -94,6 +97,15 @@ def _client_complaint(text: str) -> Problem | None:
     return _word_complaint(text)
 
 
+def _client_pattern_complaint(text: str) -> Problem | None:
+    if "*" in text and not _CLIENT_PATTERN.fullmatch(text):
+        return Problem(
+            f"{quoted(text)} has a `*`, expected at the end of a URL with a whole host and a path",
+            'list the client ids; for ids that are URLs write "https://clients.example.com/*"',
+        )
+    return _word_complaint(text)
+
+
 def _prefix_complaint(text: str) -> Problem | None:
     if not _PREFIX.fullmatch(text) or len(text) > MAX_NAME_CHARS:
         return Problem(f"{quoted(text)} is not a header prefix", 'use lower-case letters, digits and "-", "-" last')
@@ -151,6 +163,10 @@ ScopeName: TypeAlias = Annotated[
 ]
 Client: TypeAlias = Annotated[str, *checked(_client_complaint, {**_WORD_SCHEMA, "pattern": r"^[^*]+$"})]
 """A client id or an organization: compared exactly."""
+ClientPattern: TypeAlias = Annotated[
+    str, *checked(_client_pattern_complaint, {**_WORD_SCHEMA, "pattern": rf"^([^*]+|{_CLIENT_PATTERN.pattern})$"})
+]
+"""A client id, or `https://host/path*` for client ids that are URLs (client id metadata documents)."""
 Audience: TypeAlias = Annotated[str, *checked(_audience_complaint, {**_WORD_SCHEMA, "pattern": r"^[^*]+$"})]
 MethodPattern: TypeAlias = Annotated[str, *checked(_method_complaint, {**_WORD_SCHEMA, "pattern": r"^\S+$"})]
 TargetPattern: TypeAlias = Annotated[str, *checked(_word_complaint, _WORD_SCHEMA)]

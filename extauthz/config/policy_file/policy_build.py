@@ -126,8 +126,9 @@ class _Builder:
             complaint = url_complaint(shape.jwks_uri, allow_http=allow_http, allow_query=True)
             self._complain((*path, "jwks_uri"), complaint)
         if shape.clients:
+            listed = Issuer(name=name, issuer="", jwks_uri="", clients=frozenset(shape.clients))
             for index, client in enumerate(shape.machine_clients):
-                if client not in shape.clients:
+                if not listed.takes_client(client):
                     message = f"{quoted(client)} is not among `clients`, so none of its tokens count"
                     self._report.fault((*path, "machine_clients", index), message, "add it to `clients`, or remove it")
         introspection = None

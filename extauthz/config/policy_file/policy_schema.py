@@ -15,6 +15,7 @@ from extauthz.config.policy_file.grammar import (
     Audience,
     Authority,
     Client,
+    ClientPattern,
     HeaderPrefix,
     MethodPattern,
     Name,
@@ -92,13 +93,17 @@ class IssuerShape(Shape):
 
     issuer: Url = Field(description="exact `iss` of its tokens")
     jwks_uri: Url = Field(default="", description="its keys; default: from its discovery document")
-    profile: Literal["casdoor", "rfc9068", "keycloak", "auth0", "stytch"] = Field(
+    profile: Literal["casdoor", "rfc9068", "keycloak", "auth0", "stytch", "entra", "okta"] = Field(
         default="casdoor", description="how its access tokens look"
     )
     organizations: list[Client] = Field(
         default_factory=list, min_length=1, description="organizations (tenants) that count; default: any"
     )
-    clients: list[Client] = Field(default_factory=list, min_length=1, description="clients that count; default: any")
+    clients: list[ClientPattern] = Field(
+        default_factory=list,
+        min_length=1,
+        description="clients that are accepted; `https://host/*` for client ids that are URLs; default: any",
+    )
     machine_clients: list[Client] = Field(
         default_factory=list, description="clients whose client-credentials tokens count; default: none"
     )

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from extauthz.pdp.policy import Resource
+from extauthz.pdp.quoting import quoted
 from extauthz.pdp.request import HttpRequest
 
 ALLOWED_METHODS: Final = "GET, POST, DELETE, OPTIONS"
@@ -22,6 +23,9 @@ PREFLIGHT_MAX_AGE_S: Final = 600
 MAX_PARAMETER_HEADERS: Final = 32
 """How many `mcp-param-*` names one preflight answer repeats: more than any tool mirrors."""
 
+MAX_ORIGINS_SHOWN: Final = 5
+"""Of a resource's origins in one message, which is one line."""
+
 _PARAMETER_HEADER: Final = re.compile(r"mcp-param-[!#$%&'*+.^_`|~0-9a-z-]{1,128}")
 
 Headers = tuple[tuple[str, str], ...]
@@ -31,6 +35,15 @@ def origin_allowed(resource: Resource, request: HttpRequest) -> bool:
     """Whether the browser origin, if there is one, may talk to the resource (MCP Streamable HTTP, Security)."""
     origin = request.headers.get("origin")
     return origin is None or origin in resource.origins
+
+
+def origin_detail(resource: Resource, request: HttpRequest) -> str:
+    """Why the origin is refused, for the operator."""
+    allowed = ", ".join(quoted(origin) for origin in sorted(resource.origins)[:MAX_ORIGINS_SHOWN]) or "none"
+    return (
+        f"Origin is {quoted(request.headers.get('origin', ''))}; `origins` of resource {resource.name}: {allowed}: add "
+        "it if pages from there may call this server"
+    )
 
 
 def is_preflight(request: HttpRequest) -> bool:

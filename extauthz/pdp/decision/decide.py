@@ -106,12 +106,16 @@ class _Judge:
         rule, required, missing = nearest
         return Deny(
             reason=Reason.SCOPE_INSUFFICIENT,
-            detail="missing " + " ".join(missing),
+            detail="missing " + " ".join(missing) + self._unread(),
             rule=rule,
             required=required,
             missing=missing,
             cacheable=self.cacheable,
         )
+
+    def _unread(self) -> str:
+        claim = self.principal.unread_scopes
+        return f" (the token has scopes in `{claim}`, which the issuer's `profile` does not read)" if claim else ""
 
     def _uncovered(self, matching: list[Rule]) -> Deny:
         method = self.operation.method

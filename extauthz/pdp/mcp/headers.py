@@ -16,6 +16,7 @@ from extauthz.pdp.mcp.message import JsonObject, Message
 from extauthz.pdp.mcp.methods import LEGACY_REVISIONS, REVISIONS
 from extauthz.pdp.mcp.names import VERSION_MEMBER
 from extauthz.pdp.operation import Era, MessageKind, Target
+from extauthz.pdp.quoting import quoted
 from extauthz.pdp.strict_json import JsonValue
 
 VERSION_HEADER: Final = "mcp-protocol-version"
@@ -101,7 +102,11 @@ def read_era(version: str, message: Message | None) -> Era | str:
     if message is not None and message.params and VERSION_MEMBER in (meta := message.meta):
         claim = meta[VERSION_MEMBER]
         if claim != version:
-            return "MCP-Protocol-Version and the version in params._meta are not the same: send the same in both"
+            said = quoted(claim) if isinstance(claim, str) else "not a string"
+            return (
+                f"MCP-Protocol-Version is {quoted(version) if version else 'missing'}, the version in params._meta "
+                f"{said}: send the same in both"
+            )
         if version in LEGACY_REVISIONS:
             return f"params._meta names {version}, which has no version there: leave it out"
         return Era.MODERN
@@ -132,15 +137,18 @@ def agreement_fault(
     required = era is Era.MODERN and message.kind is MessageKind.REQUEST
     if method is None:
         if required:
-            return "Mcp-Method is absent: this revision requires it"
-    elif message.kind is MessageKind.RESPONSE or method.strip(WHITESPACE) != message.method:
-        return "Mcp-Method is not the method of the message: send the same"
+            return f"Mcp-Method is missing, expected {quoted(message.method)}: this revision requires it"
+    elif message.kind is MessageKind.RESPONSE:
+        return f"Mcp-Method is {quoted(method)} on a response, which has no method: leave it out"
+    elif method.strip(WHITESPACE) != message.method:
+        return f"Mcp-Method is {quoted(method)}, the message's method {quoted(message.method)}: send the same"
     name = headers.get(NAME_HEADER)
     if name is None:
         if required and targets and message.row is not None and message.row.mirrored:
-            return "Mcp-Name is absent: this revision requires it for this method"
+            return f"Mcp-Name is missing, expected {quoted(targets[0].name)}: this revision requires it for this method"
     elif not _names(name, message, targets):
-        return "Mcp-Name is not the name in the message: send the same"
+        expected = quoted(targets[0].name) if len(targets) == 1 else "not one name"
+        return f"Mcp-Name is {quoted(name)}, the name in the message {expected}: send the same, encoded as MCP says"
     if message.method == "tools/call" and (mirrored := mirrors(headers, names)):
         return _param_fault(mirrored, message.params.get("arguments"))
     return ""
@@ -200,7 +208,10 @@ def _param_fault(mirrored: list[tuple[str, str]], arguments: JsonValue) -> str:
     for name, header in mirrored:
         value = decode_value(header) or ""
         if value not in texts and not (_NUMBER.fullmatch(value) and float(value) in numbers):
-            return f"the header {name[:64]} is not the value of any argument: send the same as in the message"
+            return (
+                f"the header {quoted(name)} is {quoted(header)}, which is not the value of any argument: send the same "
+                "as in the message"
+            )
     return ""
 
 

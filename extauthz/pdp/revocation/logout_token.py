@@ -5,6 +5,7 @@ apart by `inspect` and its signature checked by `verify_signature`, as an access
 judged here, and no access token passes.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -112,7 +113,7 @@ def judge_logout(signed: SignedToken, issuer: Issuer, now: float) -> LoggedOut |
         return token_id
     if not token_id:
         return _fault(Reason.TOKEN_MALFORMED, "claim `jti` is missing")
-    return LoggedOut(subject=subject, clients=clients, at=at, token_id=token_id)
+    return LoggedOut(subject=subject, clients=clients, at=math.ceil(at), token_id=token_id)
 
 
 def _tells_a_logout(claims: Claims) -> bool:
@@ -131,7 +132,7 @@ def _clients(claims: Claims, issuer: Issuer) -> tuple[str, ...] | TokenFault:
         client = read_identity(audience, "aud")
         if isinstance(client, TokenFault):
             return client
-        if client and (not issuer.clients or client in issuer.clients):
+        if client and issuer.takes_client(client):
             clients.append(client)
     if not clients:
         return _fault(Reason.TOKEN_AUDIENCE, f"claim `aud` names none of `clients` of issuer {issuer.name}")

@@ -11,12 +11,16 @@ References: RFC 7519 (JWT), RFC 8725 (JWT best practice), RFC 9068 (JWT access t
 `casdoor.md` holds what Casdoor does, its §1 the rules for a validator.
 """
 
+import math
+from collections.abc import Iterable
+
 from extauthz.pdp.policy import Issuer, Resource
 from extauthz.pdp.principal import Principal, VerifiedToken
 from extauthz.pdp.reason import Reason
 from extauthz.pdp.token.claims import (
     Claims,
     claim_at,
+    listed,
     only_name,
     read_audiences,
     read_date,
@@ -62,19 +66,19 @@ def screen(token: UnverifiedToken, issuer: Issuer) -> TokenFault | None:
     """
     # 1
     if token.issuer != issuer.issuer:
-        return TokenFault(Reason.TOKEN_ISSUER, f"claim `iss` is not {shown(issuer.issuer)}, the issuer {issuer.name}")
+        return TokenFault(Reason.TOKEN_ISSUER, _issuer_detail(token.issuer, issuer.name, (issuer,)))
     # 2
     if token.algorithm not in issuer.algorithms:
         return TokenFault(
             Reason.TOKEN_ALGORITHM,
-            f"`alg` is {token.algorithm}, which issuer {issuer.name} does not list: add it to `algorithms` if meant",
+            f"`alg` is {shown(token.algorithm)}; `algorithms` of issuer {issuer.name}: {listed(issuer.algorithms)}: "
+            "add it if the issuer is meant to use it",
         )
     # 3
-    if token.media_type not in PROFILES[issuer.profile].header_types:
-        return TokenFault(
-            Reason.TOKEN_TYPE,
-            f"header `typ` is not one of an access token by profile {issuer.profile}: send the access token",
-        )
+    header_types = PROFILES[issuer.profile].header_types
+    if token.media_type not in header_types:
+        found = f"header `typ` is {shown(token.media_type)}" if token.media_type else "header `typ` is missing"
+        return TokenFault(Reason.TOKEN_TYPE, f"{found}; {_expected(issuer, header_types - {''})}")
     return None
 
 
@@ -83,7 +87,7 @@ def judge(signed: SignedToken, issuer: Issuer, resource: Resource, now: float) -
 
      1. issuer, algorithm and header type                                   `screen`
      2. it is an access token and no other kind of JWT                      casdoor.md §1.5, §2.6; RFC 8725 §3.12
-     3. `exp` and `iat` are there, `nbf` may be, in whole seconds;
+     3. `exp` and `iat` are there, `nbf` may be, fractions rounded against the caller;
         `now` is within them, give or take the leeway                       casdoor.md §1.4, §1.10; RFC 7519 §4.1.4-6
      4. `sub` names somebody                                                casdoor.md §1.4; RFC 9068 §2.2
      5. the audience: this resource, or one of its further `audiences`      casdoor.md §1.6; RFC 8707 §2, RFC 9068 §4
@@ -106,7 +110,7 @@ def judge(signed: SignedToken, issuer: Issuer, resource: Resource, now: float) -
     if fault is not None:
         return fault
     # 2
-    fault = _kind_fault(claims, profile)
+    fault = _kind_fault(claims, profile, issuer)
     if fault is not None:
         return fault
     # 3
@@ -121,19 +125,31 @@ def judge(signed: SignedToken, issuer: Issuer, resource: Resource, now: float) -
     if not subject:
         return TokenFault(Reason.TOKEN_SUBJECT, "claim `sub` is missing or empty")
     # 5
-    audiences = read_audiences(claims.get("aud"))
+    if "aud" not in claims:
+        return TokenFault(
+            Reason.TOKEN_AUDIENCE,
+            f"claim `aud` is missing; resource {resource.name} takes {listed(accepted_audiences(resource))}: the "
+            "client must send it as `resource` (RFC 8707)",
+        )
+    audiences = read_audiences(claims["aud"])
     if isinstance(audiences, TokenFault):
         return audiences
     if not any(_is_for(audience, resource) for audience in audiences):
         return TokenFault(
             Reason.TOKEN_AUDIENCE,
-            f"claim `aud` does not name {shown(resource.uri)}: the client must send it as `resource` (RFC 8707), or "
-            f"`audiences` of resource {resource.name} must list what the issuer sends",
+            f"claim `aud` is {listed(audiences) or 'an empty list'}; resource {resource.name} takes "
+            f"{listed(accepted_audiences(resource))}: the client must send {shown(resource.uri)} as `resource` "
+            f"(RFC 8707), or `audiences` of resource {resource.name} must list what the issuer sends",
         )
     # 6
     client_id = _client(claims, profile)
     if isinstance(client_id, TokenFault):
         return client_id
+    if profile.client_required and not client_id:
+        names = "` nor `".join(profile.client)
+        return TokenFault(
+            Reason.TOKEN_TYPE, f"neither claim `{names}` is there: an ID token? The client must send the access token"
+        )
     token_id = read_token_id(claims.get("jti"))
     if isinstance(token_id, TokenFault):
         return token_id
@@ -141,10 +157,11 @@ def judge(signed: SignedToken, issuer: Issuer, resource: Resource, now: float) -
     machine = _is_machine(claims, profile.machine, subject=subject, client_id=client_id, name=name, token_id=token_id)
     if machine and not client_id and profile.machine.client_from_subject:
         client_id = subject
-    if issuer.clients and client_id not in issuer.clients:
+    if not issuer.takes_client(client_id):
+        found = f"client (`{'`, `'.join(profile.client)}`) is {shown(client_id) if client_id else 'missing'}"
         return TokenFault(
             Reason.TOKEN_ORGANIZATION,
-            f"client {shown(client_id)} is not in `clients` of issuer {issuer.name}: add it if it may come",
+            f"{found}; `clients` of issuer {issuer.name}: {listed(issuer.clients)}: add it if it may come",
         )
     # 7
     if machine and client_id not in issuer.machine_clients:
@@ -160,13 +177,14 @@ def judge(signed: SignedToken, issuer: Issuer, resource: Resource, now: float) -
     if issuer.organizations and organization not in (
         {profile.machine.organization} if machine and profile.machine.organization else issuer.organizations
     ):
+        claim = ".".join(profile.organization) or "none in this profile"
         return TokenFault(
             Reason.TOKEN_ORGANIZATION,
-            f"organization {shown(organization)} is not in `organizations` of issuer {issuer.name}: add it if its "
-            "members may use these servers",
+            f"organization (`{claim}`) is {shown(organization) if organization else 'missing'}; `organizations` of "
+            f"issuer {issuer.name}: {listed(issuer.organizations)}: add it if its members may use these servers",
         )
     # 9
-    scopes = read_scopes(claim_at(claims, profile.scopes))
+    scopes = read_scopes(next((claims[claim] for claim in profile.scopes if claim in claims), None))
     if isinstance(scopes, TokenFault):
         return scopes
     roles = read_names(claim_at(claims, profile.roles), "roles", profile.role_object)
@@ -186,6 +204,7 @@ def judge(signed: SignedToken, issuer: Issuer, resource: Resource, now: float) -
             roles=roles,
             groups=groups,
             machine=machine,
+            unread_scopes=_unread_scopes(claims, profile),
         ),
         issued_at=issued_at,
         expires_at=expires_at,
@@ -194,12 +213,52 @@ def judge(signed: SignedToken, issuer: Issuer, resource: Resource, now: float) -
     )
 
 
-def _kind_fault(claims: Claims, profile: Profile) -> TokenFault | None:
+def issuer_fault(token: UnverifiedToken, resource: Resource) -> TokenFault:
+    """Why the token is of none of the resource's issuers."""
+    where = f"resource {resource.name}"
+    return TokenFault(Reason.TOKEN_ISSUER, _issuer_detail(token.issuer, where, resource.issuers))
+
+
+def accepted_audiences(resource: Resource) -> tuple[str, ...]:
+    """All that `aud` may name for a resource."""
+    return (resource.uri, *sorted(resource.audiences))
+
+
+def _issuer_detail(found: str, where: str, issuers: Iterable[Issuer]) -> str:
+    urls = [issuer.issuer for issuer in issuers]
+    detail = f"`iss` is {shown(found)}; issuers of {where}: {listed(urls)}: set `issuer` to what the tokens say, byte "
+    close = {url for url in urls if _without_scheme(url) == _without_scheme(found)}
+    return detail + ("for byte (they differ by scheme or a slash at the end)" if close else "for byte")
+
+
+def _without_scheme(url: str) -> str:
+    return url.rpartition("://")[2].rstrip("/")
+
+
+def _expected(issuer: Issuer, values: Iterable[str]) -> str:
+    return (
+        f"profile {issuer.profile} takes {listed(values)}: the client must send the access token, or another `profile` "
+        f"is right for issuer {issuer.name}"
+    )
+
+
+def _unread_scopes(claims: Claims, profile: Profile) -> str:
+    """The claim in which another kind of issuer has scopes, where this profile reads none; empty otherwise."""
+    if any(claim in claims for claim in profile.scopes):
+        return ""
+    return next((claim for claim in ("scope", "scp", "scopes", "permissions") if claim in claims), "")
+
+
+def _kind_fault(claims: Claims, profile: Profile, issuer: Issuer) -> TokenFault | None:
     for claim, value in profile.required.items():
         if claim not in claims or (value is not None and claims[claim] != value):
+            found = f"claim `{claim}` is {shown(claims[claim]) if claim in claims else 'missing'}"
             return TokenFault(
                 Reason.TOKEN_TYPE,
-                f"claim `{claim}` is not what it is in access tokens by profile {profile.name}: send the access token",
+                f"{found}; {_expected(issuer, (value,))}"
+                if value is not None
+                else f"{found}; access tokens of profile {issuer.profile} have it: the client must send the access "
+                f"token, or another `profile` is right for issuer {issuer.name}",
             )
     for marks in (NEVER_IN_ACCESS_TOKENS, profile.refused):
         if not claims.keys().isdisjoint(marks):
@@ -211,7 +270,11 @@ def _kind_fault(claims: Claims, profile: Profile) -> TokenFault | None:
 
 
 def _dates(claims: Claims, leeway_s: int, now: float) -> tuple[int, int] | TokenFault:
-    """`iat` and `exp`, after all three dates were found to hold."""
+    """`iat` and `exp` in whole seconds, after all three dates were found to hold.
+
+    Fractions round against the caller: the token ends early and begins late. The `iat` that is kept is rounded down:
+    what is revoked "if issued before" goes by it.
+    """
     expires_at, issued_at, not_before = read_date(claims, "exp"), read_date(claims, "iat"), read_date(claims, "nbf")
     if isinstance(expires_at, TokenFault):
         return expires_at
@@ -220,7 +283,9 @@ def _dates(claims: Claims, leeway_s: int, now: float) -> tuple[int, int] | Token
     if isinstance(not_before, TokenFault):
         return not_before
     if expires_at is None or issued_at is None:
-        return TokenFault(Reason.TOKEN_MALFORMED, "claim `exp` or `iat` is missing: the issuer must set both")
+        missing = " and ".join(f"`{name}`" for name, date in (("exp", expires_at), ("iat", issued_at)) if date is None)
+        return TokenFault(Reason.TOKEN_MALFORMED, f"claim {missing} is missing: the issuer must set `exp` and `iat`")
+    expires_at = math.floor(expires_at)
     # RFC 7519 §4.1.4: on or after the expiration time the token must not be accepted. Both comparisons are written so
     # that a clock that is not a number refuses.
     if not now < expires_at + leeway_s:
@@ -229,12 +294,12 @@ def _dates(claims: Claims, leeway_s: int, now: float) -> tuple[int, int] | Token
             f"`exp` passed {now - expires_at:.0f} s ago (leeway {leeway_s} s): the client must get a new token",
         )
     for name, date in (("nbf", not_before), ("iat", issued_at)):
-        if date is not None and not now >= date - leeway_s:
+        if date is not None and not now >= math.ceil(date) - leeway_s:
             return TokenFault(
                 Reason.TOKEN_NOT_YET_VALID,
                 f"`{name}` is {date - now:.0f} s ahead (leeway {leeway_s} s): set the clocks of issuer and host right",
             )
-    return issued_at, expires_at
+    return math.floor(issued_at), expires_at
 
 
 def _client(claims: Claims, profile: Profile) -> str | TokenFault:
@@ -244,7 +309,11 @@ def _client(claims: Claims, profile: Profile) -> str | TokenFault:
         if isinstance(named, TokenFault):
             return named
         if client_id and named and named != client_id:
-            return TokenFault(Reason.TOKEN_SUBJECT, f"claims {' and '.join(profile.client)} name different clients")
+            return TokenFault(
+                Reason.TOKEN_SUBJECT,
+                f"claims `{'` and `'.join(profile.client)}` name different clients, {shown(client_id)} and "
+                f"{shown(named)}: the issuer must send one",
+            )
         client_id = client_id or named
     return client_id
 
@@ -256,8 +325,10 @@ def _is_machine(claims: Claims, marks: MachineMarks, *, subject: str, client_id:
         or (marks.name_prefix != "" and name.startswith(marks.name_prefix))
         or (marks.token_id is not None and marks.token_id.match(token_id) is not None)
         or (marks.subject_is_client and subject == client_id)
+        or (marks.subject_equals != "" and claims.get(marks.subject_equals) == subject)
         or any(claims.get(claim) == value for claim, value in marks.equal.items())
         or not marks.present.isdisjoint(claims)
+        or not marks.absent <= claims.keys()
     )
 
 

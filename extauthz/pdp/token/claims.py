@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
+from extauthz.pdp.quoting import quoted
 from extauthz.pdp.reason import Reason
 from extauthz.pdp.strict_json import JsonValue
 from extauthz.pdp.token.profile import ClaimPath, NamedObject
@@ -21,11 +22,10 @@ MAX_IDENTITY_BYTES: Final = 8 * 1024
 # Roles, groups or scopes of one token. A token of `MAX_TOKEN_BYTES` has room for about 200 role objects of Casdoor,
 # or 1,500 names of 30 characters.
 MAX_NAMES: Final = 2048
+# Names of one kind that a message lists: a message is one line.
+MAX_LISTED: Final = 5
 # 9999-12-31T23:59:59Z: larger dates are no dates.
 MAX_DATE: Final = 253_402_300_799
-# Characters of an organization or a client id shown to the operator.
-_SHOWN_CHARS: Final = 64
-
 # C0, DEL, C1 and the two line separators: whatever ends a line or steers a terminal somewhere.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ). A comma is one of its characters, not a separator.
@@ -44,18 +44,20 @@ def claim_at(claims: Claims, path: ClaimPath) -> JsonValue:
     return value
 
 
-def read_date(claims: Claims, name: str) -> int | TokenFault | None:
-    """A NumericDate (RFC 7519 §2) in whole seconds; None when absent.
+def read_date(claims: Claims, name: str) -> float | TokenFault | None:
+    """A NumericDate in seconds, which may have a fraction (RFC 7519 §2); None when absent.
 
-    Casdoor and every issuer that ships with a profile send integers. Fractions, exponents, booleans and strings are
-    refused rather than rounded or guessed at.
+    Booleans and strings are refused rather than guessed at.
     """
     if name not in claims:
         return None
     value = claims[name]
-    # `bool` is an `int` in Python.
-    if type(value) is not int or abs(value) > MAX_DATE:
-        return TokenFault(Reason.TOKEN_MALFORMED, f"claim `{name}` is not a date in whole seconds")
+    # `bool` is an `int` in Python. A comparison with NaN is false, so that it is refused too.
+    if type(value) not in (int, float) or not isinstance(value, int | float) or not abs(value) <= MAX_DATE:
+        return TokenFault(
+            Reason.TOKEN_MALFORMED,
+            f"claim `{name}` is {shown(value)}, a date is a number of seconds since 1970: set it at the issuer",
+        )
     return value
 
 
@@ -67,7 +69,9 @@ def read_identity(value: JsonValue, claim: str) -> str | TokenFault:
     if value is None:
         return ""
     if not isinstance(value, str):
-        return TokenFault(Reason.TOKEN_SUBJECT, f"claim `{claim}` is not a string")
+        return TokenFault(
+            Reason.TOKEN_SUBJECT, f"claim `{claim}` is {shown(value)}, expected a string: set it at the issuer"
+        )
     if len(value) > MAX_IDENTITY_BYTES or (not value.isascii() and len(value.encode()) > MAX_IDENTITY_BYTES):
         return TokenFault(Reason.TOKEN_SUBJECT, f"claim `{claim}` is longer than {MAX_IDENTITY_BYTES} bytes")
     if has_control(value):
@@ -158,6 +162,25 @@ def has_control(text: str) -> bool:
     return not (text.isascii() and text.isprintable()) and _CONTROL.search(text) is not None
 
 
-def shown(text: str) -> str:
-    """An identifier as an operator may see it: quoted, escaped and cut."""
-    return ascii(text[:_SHOWN_CHARS])
+def shown(value: JsonValue) -> str:
+    """A claim as an operator may see it: strings quoted, escaped and cut; of anything else its JSON type."""
+    match value:
+        case str():
+            return quoted(value)
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
+
+
+def listed(values: Iterable[str]) -> str:
+    """Names in a message: quoted, in order of the alphabet, a few of them."""
+    names = sorted(values)
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(quoted(name) for name in names[:MAX_LISTED]) + more

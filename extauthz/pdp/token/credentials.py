@@ -11,6 +11,12 @@ from extauthz.pdp.request import HttpRequest
 _BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]+=*)")
 _SCHEME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: |$)")
 
+# HTTP Authentication Scheme Registry (IANA), and what clients send besides.
+_SCHEMES: Final = (
+    *("Basic", "Concealed", "Digest", "DPoP", "GNAP", "HOBA", "Mutual", "Negotiate", "OAuth", "PrivateToken"),
+    *("SCRAM-SHA-1", "SCRAM-SHA-256", "vapid", "NTLM", "Token", "ApiKey", "Key", "JWT", "AWS4-HMAC-SHA256"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
@@ -21,7 +27,9 @@ class Bearer:
 
 @dataclass(frozen=True, slots=True)
 class NoCredentials:
-    """No `Authorization`, or a scheme that is not ours."""
+    """No `Authorization`, or a scheme that is not ours. `detail` is for the operator."""
+
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ def bearer_credentials(request: HttpRequest) -> Credentials:
         return BadCredentials("a token in the query: send it in the Authorization header only")
     value = request.headers.get("authorization")
     if not value:
-        return NoCredentials()
+        return NoCredentials("no Authorization header: the client must send its access token as Bearer")
     found = _BEARER.fullmatch(value)
     if found is not None:
         return Bearer(found[1])
@@ -55,9 +63,15 @@ def bearer_credentials(request: HttpRequest) -> Credentials:
         return BadCredentials("more than one Authorization header, or a comma in it")
     scheme = _SCHEME.match(value)
     if scheme is not None and scheme[0].strip().lower() != "bearer":
-        return NoCredentials()
+        return NoCredentials(_other_scheme(scheme[0]))
     return BadCredentials("the Authorization header is not `Bearer` and one b64token (RFC 6750 §2.1)")
 
 
-def _parameter_names(query: str) -> frozenset[str]:
-    return frozenset(unquote_plus(pair.partition("=")[0]).strip() for pair in re.split("[&;]", query))
+def _other_scheme(found: str) -> str:
+    """Names a scheme of the registry only: what comes without one may be the token itself."""
+    scheme = found.strip()
+    if not found.endswith(" "):
+        return "the Authorization header has no scheme: the client must write `Bearer` before the token"
+    name = next((known for known in _SCHEMES if known.lower() == scheme.lower()), "")
+    said = f"the scheme {name}" if name else "a scheme that is not registered"
+    return f"the Authorization header has {said}, expected Bearer: the client must send its access token as Bearer"

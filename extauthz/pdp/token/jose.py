@@ -37,6 +37,14 @@ _REFUSED_PARAMETERS: Final = {
 # Headers that are not read twice, and how long one may be to be kept: at most 256 KiB altogether.
 _REMEMBERED_HEADERS: Final = 256
 _REMEMBERED_BYTES: Final = 512
+# A token that is no JWS, by the number of its parts.
+_PARTS: Final = {
+    1: "an opaque token (one part, a JWT has three): the client must ask for a JWT, at most issuers by naming this "
+    'server as `resource` or `audience`; or the issuer\'s setting for this API is "opaque" or "reference" tokens',
+    5: "an encrypted token (JWE, five parts; a signed JWT has three): switch encryption of access tokens off for this "
+    "API at the issuer",
+}
+_OTHER_PARTS: Final = "the token has not the three parts of a JWT: the client must send the access token as it got it"
 _NOT_CANONICAL: Final = "a part of the token is not canonical base64url: send the token exactly as the issuer gave it"
 
 
@@ -79,7 +87,7 @@ def read_jws(text: bytes) -> Jws | TokenFault:
     # 2
     parts = text.split(b".", 3)
     if len(parts) != 3:
-        return _malformed("a JWS has three parts, this token has not: send the access token as the issuer gave it")
+        return _malformed(_PARTS.get(len(text.split(b".", 5)), _OTHER_PARTS))
     payload, signature = decode_base64url(parts[1]), decode_base64url(parts[2])
     if payload is None or signature is None:
         return _malformed(_NOT_CANONICAL)

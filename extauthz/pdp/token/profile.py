@@ -46,6 +46,10 @@ class MachineMarks:
     """Claims that have this very value."""
     present: frozenset[str] = frozenset()
     """Claims that only such tokens have."""
+    absent: frozenset[str] = frozenset()
+    """Claims that every other token has."""
+    subject_equals: str = ""
+    """The claim that has the same value as `sub` in such tokens only."""
     client_from_subject: bool = False
     """Where the token names no client, `sub` is it."""
     organization: str = ""
@@ -73,14 +77,17 @@ class Profile:
     """Claims that mark another kind of JWT, and which kind."""
     client: tuple[str, ...]
     """Claims that name the client. Where a token has more than one of them they must agree."""
+    client_required: bool = False
+    """Whether a token without a client is no access token."""
     username: tuple[str, ...] = ()
     """Claims that name the user for people, the best first."""
     organization: ClaimPath = ()
     """The tenant of the user, a string."""
     organizations_listed: bool = False
     """`organization` is a list of names, or an object with names as members; it counts when there is exactly one."""
-    scopes: ClaimPath = ("scope",)
-    """A string of scopes with spaces between them (RFC 8693 §4.2), or a list of scopes."""
+    scopes: tuple[str, ...] = ("scope",)
+    """Claims with scopes, of which the first that is there is read: a string with spaces between the scopes (RFC 8693
+    §4.2), or a list."""
     roles: ClaimPath = ()
     groups: ClaimPath = ()
     role_object: NamedObject | None = None
@@ -121,6 +128,8 @@ _RFC9068: Final = Profile(
     # §2.2.2 points at OpenID Connect Core §5.1.
     username=("preferred_username", "name"),
     # No claim is defined for a tenant.
+    # §2.2.3: `scope`. Ping, Okta-like and older servers that mint `at+jwt` have `scp` (a list, as in Okta's).
+    scopes=("scope", "scp"),
     # §2.2.3.1: as in SCIM (RFC 7643 §4.1.2), where a complex value has its name in `value` (§2.4).
     roles=("roles",),
     groups=("groups",),
@@ -170,6 +179,8 @@ _AUTH0: Final = Profile(
     client=("azp", "client_id"),
     # docs/manage-users/organizations/using-tokens.
     organization=("org_id",),
+    # `scope` in both profiles; `scp` where an Action of the tenant writes the scopes as other issuers do.
+    scopes=("scope", "scp"),
     # Roles stand in claims that each tenant names as it likes; `permissions` are scopes of the user, not roles.
     # `sub` of machine-to-machine tokens is `<client id>@clients`; `gty` names the grant (Auth0 profile only).
     machine=MachineMarks(subject_suffix="@clients", equal={"gty": "client-credentials"}),
@@ -193,7 +204,54 @@ _STYTCH: Final = Profile(
     machine=MachineMarks(subject_prefix="m2m-client-", client_from_subject=True),
 )
 
+_ENTRA: Final = Profile(
+    # Microsoft Entra ID, tokens of v1.0 (issuer https://sts.windows.net/<tenant>/) and v2.0
+    # (https://login.microsoftonline.com/<tenant>/v2.0): learn.microsoft.com/entra/identity-platform/
+    # access-token-claims-reference.
+    name="entra",
+    # "Header claims": `typ` is always `JWT`.
+    header_types=frozenset({"jwt"}),
+    # "Payload claims": `ver` is 1.0 or 2.0, `tid` the tenant, in every token.
+    required={"ver": None, "tid": None},
+    # id-token-claims-reference: hashes and `nonce` are in ID tokens only (an access token for Microsoft Graph has its
+    # `nonce` in the header, and cannot be verified by anybody else).
+    refused={"nonce": "an ID token", "c_hash": "an ID token"},
+    # `appid` in v1.0, `azp` in v2.0. ID tokens have neither.
+    client=("azp", "appid"),
+    client_required=True,
+    # `preferred_username` in v2.0, `unique_name` and `upn` in v1.0; for people only, all can change.
+    username=("preferred_username", "upn", "unique_name", "name"),
+    organization=("tid",),
+    # Delegated permissions, by short name; permissions of applications and roles of users are in `roles`.
+    scopes=("scp",),
+    roles=("roles",),
+    groups=("groups",),
+    # "idtyp": `app`, where the API asks for that optional claim. Else: no `scp`, and `oid` and `sub` are the same.
+    machine=MachineMarks(equal={"idtyp": "app"}, subject_equals="oid", absent=frozenset({"scp"})),
+)
+
+_OKTA: Final = Profile(
+    # Okta, authorization servers of the organization and custom ones: developer.okta.com/docs/api/openapi/okta-oauth/
+    # guides/overview, "Access token".
+    name="okta",
+    # Custom servers send no `typ`; that of the organization sends `application/okta-internal-at+jwt`.
+    header_types=frozenset({"", "jwt", "at+jwt", "okta-internal-at+jwt"}),
+    # "Reserved claims in the payload": `ver`, and `cid`, the client. ID tokens have no `cid`.
+    required={"ver": None, "cid": None},
+    refused={"nonce": "an ID token", "amr": "an ID token"},
+    client=("cid",),
+    # `sub` is the login of a person.
+    username=("preferred_username", "sub"),
+    # A list.
+    scopes=("scp",),
+    # Custom claims, under their usual names.
+    roles=("roles",),
+    groups=("groups",),
+    # Client credentials: `sub` is the client, and there is no `uid` (the id of a person).
+    machine=MachineMarks(subject_is_client=True, absent=frozenset({"uid"})),
+)
+
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
-    {profile.name: profile for profile in (_CASDOOR, _RFC9068, _KEYCLOAK, _AUTH0, _STYTCH)}
+    {profile.name: profile for profile in (_CASDOOR, _RFC9068, _KEYCLOAK, _AUTH0, _STYTCH, _ENTRA, _OKTA)}
 )
 """By the name that a policy file uses."""

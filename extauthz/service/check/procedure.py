@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from extauthz.pdp.answer.caller import Caller
-from extauthz.pdp.answer.cors import is_preflight, origin_allowed
+from extauthz.pdp.answer.cors import is_preflight, origin_allowed, origin_detail
 from extauthz.pdp.answer.verdict import Verdict, forward, preflight, refuse
 from extauthz.pdp.decision.decide import decide
 from extauthz.pdp.decision.decision import Decision, Deny, Indeterminate, Permit
@@ -35,9 +35,10 @@ from extauthz.pdp.mcp.read import NO_METHODS, read_operation
 from extauthz.pdp.operation import Operation, RequestId, Unreadable
 from extauthz.pdp.policy import Issuer, Resource
 from extauthz.pdp.principal import VerifiedToken
+from extauthz.pdp.quoting import quoted
 from extauthz.pdp.reason import Reason
 from extauthz.pdp.request import HttpRequest
-from extauthz.pdp.token.access_token import SignedToken, TokenFault, UnverifiedToken, digest_of, inspect
+from extauthz.pdp.token.access_token import SignedToken, TokenFault, UnverifiedToken, digest_of, inspect, issuer_fault
 from extauthz.pdp.token.credentials import BadCredentials, Bearer, NoCredentials, bearer_credentials
 from extauthz.service.cache.bounded_cache import ENTRY_BYTES
 from extauthz.service.call import Call
@@ -130,17 +131,18 @@ class _Check:
 
         # 2
         if not origin_allowed(resource, request):
-            return self._refuse(Deny(reason=Reason.ORIGIN_REFUSED, detail="not among the resource's `origins`"))
+            return self._refuse(Deny(reason=Reason.ORIGIN_REFUSED, detail=origin_detail(resource, request)))
         if is_preflight(request):
             return self._checked(None, preflight(request, self.decision_id), CacheUse.NONE)
         if request.method not in METHODS or "upgrade" in request.headers:
-            detail = "an Upgrade" if "upgrade" in request.headers else "neither POST, GET nor DELETE"
+            came = "an Upgrade" if "upgrade" in request.headers else f"the method {quoted(request.method)}"
+            detail = f"{came}, expected POST, GET or DELETE: MCP has nothing else"
             return self._refuse(Deny(reason=Reason.HTTP_METHOD_REFUSED, detail=detail))
 
         # 3
         credentials = bearer_credentials(request)
         if isinstance(credentials, NoCredentials):
-            return self._refuse(Deny(reason=Reason.TOKEN_MISSING))
+            return self._refuse(Deny(reason=Reason.TOKEN_MISSING, detail=credentials.detail))
         if isinstance(credentials, BadCredentials):
             return self._refuse(Deny(reason=Reason.CREDENTIALS_MALFORMED, detail=credentials.detail))
 
@@ -229,8 +231,8 @@ class _Check:
             return self._refused(memory_key, Deny(reason=unverified.reason, detail=unverified.detail))
         issuer = issuer_of(unverified, resource)
         if issuer is None:
-            deny = Deny(reason=Reason.TOKEN_ISSUER, detail="`iss` is none of the resource's issuers")
-            return self._refused(memory_key, deny)
+            fault = issuer_fault(unverified, resource)
+            return self._refused(memory_key, Deny(reason=fault.reason, detail=fault.detail))
         key = self._shared_key(unverified, issuer, resource)
         held = HeldKeys(issuer, ring.held(issuer, self.moment.now))
         # Where the store can save an introspection, a forged token must not cost even a look there.

@@ -85,7 +85,7 @@ FAULTS: Final[Mapping[str, tuple[int, int, str]]] = {
     "name-of-resource": (8, 3, 'resources.weather/mcp: "weather/mcp" cannot be a name'),
     "name-of-scope": (13, 7, 'resources.weather.scopes["read all"]: "read all" is not a scope'),
     "audience-any": (14, 17, 'resources.weather.audiences[0]: the audience "*" has a wildcard'),
-    "client-wildcard": (7, 15, 'issuers.door.clients[0]: "ops-*" has a wildcard'),
+    "client-wildcard": (7, 15, 'issuers.door.clients[0]: "ops-*" has a `*`'),
     "host-wildcard": (14, 13, 'resources.weather.hosts[0]: "*.internal" has a wildcard'),
     "host-with-scheme": (14, 13, 'resources.weather.hosts[0]: "http://weather.internal" is more'),
     "method-with-space": (16, 20, 'resources.weather.rules[0].methods[0]: the method "tools/call'),

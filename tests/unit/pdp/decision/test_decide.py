@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -324,3 +324,10 @@ def test_an_added_deny_rule_never_allows_more(rules: list[Rule], held: set[str],
     after = reason(resource([*rules, rule(["*"], effect=Effect.DENY)], includes=SCOPES, baseline=[]), call(tool), *held)
     assert after is Reason.POLICY_DENIED
     assert before in set(Reason)
+
+
+def test_scopes_that_the_profile_does_not_read_are_named_to_the_operator() -> None:
+    held = replace(principal(), unread_scopes="scp")
+    denial = decide(resource([]), held, baseline("tools/list", MessageKind.REQUEST), {})
+    assert isinstance(denial, Deny)
+    assert "`scp`" in denial.detail

@@ -216,9 +216,33 @@ def test_nbf_may_be_absent() -> None:
 
 
 @pytest.mark.parametrize("claim", ["exp", "iat", "nbf"])
-@pytest.mark.parametrize("value", [None, True, "1", 1.5, float(NOW), [], {}, 10**15, 2**53 - 1])
+@pytest.mark.parametrize("value", [None, True, "1", [], {}, 10**15, 2**53 - 1, 1e15])
 def test_date_that_is_no_date_is_refused(claim: str, value: Any) -> None:
     assert reason_of(decide({claim: value})) is Reason.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("claims", "now", "reason"),
+    [
+        ({"exp": NOW + 60.9}, NOW + 89.9, None),
+        ({"exp": NOW + 60.9}, NOW + 90, Reason.TOKEN_EXPIRED),
+        ({"nbf": NOW + 0.1}, NOW - 29, None),
+        ({"nbf": NOW + 0.1}, NOW - 29.1, Reason.TOKEN_NOT_YET_VALID),
+        ({"iat": NOW + 0.1}, NOW - 29, None),
+        ({"iat": NOW + 0.1}, NOW - 29.1, Reason.TOKEN_NOT_YET_VALID),
+        ({"iat": float(NOW), "exp": float(NOW + 60)}, NOW, None),
+    ],
+)
+def test_fraction_of_a_second_rounds_against_the_caller(claims: dict[str, Any], now: float, reason: Reason) -> None:
+    """RFC 7519 §2: a NumericDate may have a fraction."""
+    outcome = decide(claims, by=issuer(leeway_s=30), now=now)
+    assert (outcome.reason if isinstance(outcome, TokenFault) else None) is reason
+
+
+def test_dates_that_are_kept_are_whole_seconds() -> None:
+    outcome = decide({"iat": NOW + 0.9, "exp": NOW + 60.9}, now=NOW + 1)
+    assert isinstance(outcome, VerifiedToken)
+    assert (outcome.issued_at, outcome.expires_at) == (NOW, NOW + 60)
 
 
 @pytest.mark.parametrize("claim", ["exp", "iat"])
@@ -528,17 +552,14 @@ def test_nothing_else_of_the_claims_is_kept() -> None:
 @pytest.mark.parametrize(
     "claims",
     [
-        {"aud": "TESTONLY"},
         {"sub": "TESTONLY\n"},
-        {"tokenType": "TESTONLY"},
-        {"exp": "TESTONLY"},
+        {"exp": ["TESTONLY"]},
         {"scope": {"TESTONLY": 1}},
-        {"iss": "https://TESTONLY"},
         {"jti": ["TESTONLY"]},
         {"events": "TESTONLY"},
     ],
 )
-def test_fault_repeats_no_claim(claims: dict[str, Any]) -> None:
+def test_fault_repeats_no_claim_that_is_not_compared(claims: dict[str, Any]) -> None:
     outcome = decide(claims)
     assert isinstance(outcome, TokenFault)
     assert "TESTONLY" not in outcome.detail
@@ -546,12 +567,30 @@ def test_fault_repeats_no_claim(claims: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("claims", "named"),
-    [({"azp": "other-client"}, "'other-client'"), ({"owner": "rival"}, "'rival'"), (dict(MACHINE), f"'{CLIENT}'")],
+    [
+        ({"azp": "other-client"}, f'client (`azp`) is "other-client"; `clients` of issuer casdoor: "{CLIENT}"'),
+        ({"azp": ABSENT}, f'client (`azp`) is missing; `clients` of issuer casdoor: "{CLIENT}"'),
+        ({"owner": "rival"}, 'organization (`owner`) is "rival"; `organizations` of issuer casdoor: "acme"'),
+        ({"owner": ABSENT}, "organization (`owner`) is missing; `organizations` of issuer casdoor:"),
+        (dict(MACHINE), f'"{CLIENT}"'),
+        ({"aud": ["x", "y"]}, 'claim `aud` is "x", "y"; resource mcp takes'),
+        ({"aud": []}, "claim `aud` is an empty list; resource mcp takes"),
+        ({"aud": ABSENT}, "claim `aud` is missing; resource mcp takes"),
+        ({"tokenType": "id-token"}, 'claim `tokenType` is "id-token"; profile casdoor takes "access-token"'),
+        ({"tokenType": ABSENT}, 'claim `tokenType` is missing; profile casdoor takes "access-token"'),
+        ({"exp": "soon"}, 'claim `exp` is "soon", a date is a number of seconds'),
+        ({"exp": ABSENT}, "claim `exp` is missing"),
+        ({"iss": "http://door.casdoor.test"}, '`iss` is "http://door.casdoor.test"; issuers of casdoor:'),
+        ({"iss": ISSUER + "/"}, "they differ by scheme or a slash at the end"),
+        ({"owner": "\u202e" + "x" * 500}, "\\u202exxx"),
+    ],
 )
-def test_fault_names_client_and_organization_to_the_operator(claims: dict[str, Any], named: str) -> None:
+def test_fault_shows_what_came_and_what_was_expected(claims: dict[str, Any], named: str) -> None:
     outcome = decide(claims, by=issuer(clients=frozenset({CLIENT})), at=FOR_MACHINES)
     assert isinstance(outcome, TokenFault)
     assert named in outcome.detail
+    assert outcome.detail.isprintable()
+    assert len(outcome.detail) < 600
 
 
 def test_public_names_are_all_there() -> None:

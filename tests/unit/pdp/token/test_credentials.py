@@ -18,7 +18,27 @@ def test_one_token_whatever_the_case_of_the_scheme(value: str) -> None:
 
 @pytest.mark.parametrize("value", [None, "", "Basic dXNlcjpwYXNz", "DPoP a.b.c", "Negotiate"])
 def test_no_authorization_or_another_scheme_is_no_credentials(value: str | None) -> None:
-    assert read(value) == NoCredentials()
+    assert isinstance(read(value), NoCredentials)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "no Authorization header"),
+        ("", "no Authorization header"),
+        ("Basic dXNlcjpwYXNz", "has the scheme Basic, expected Bearer"),
+        ("basic dXNlcjpwYXNz", "has the scheme Basic, expected Bearer"),
+        ("DPoP a.b.c", "has the scheme DPoP, expected Bearer"),
+        ("eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "has no scheme: the client must write `Bearer` before the token"),
+        ("hunter2", "has no scheme"),
+        ("hunter2 hunter2", "has a scheme that is not registered, expected Bearer"),
+    ],
+)
+def test_what_came_instead_of_bearer_is_named_and_never_the_token(value: str | None, said: str) -> None:
+    found = read(value)
+    assert isinstance(found, NoCredentials)
+    assert said in found.detail
+    assert all(part not in found.detail for part in ("hunter2", "eyJ", "dXNl", "a.b.c"))
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,47 @@ STYTCH_M2M: Final[dict[str, Any]] = DATES | {
     "scope": "read:users write:users",
     "nbf": NOW,
 }
+ENTRA: Final[dict[str, Any]] = DATES | {
+    # A token of v2.0 for an API with the scope `mcp.read`, and one of v1.0 below.
+    "ver": "2.0",
+    "iss": "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0",
+    "aud": RESOURCE,
+    "nbf": NOW,
+    "azp": "00001111-aaaa-2222-bbbb-3333cccc4444",
+    "azpacr": "0",
+    "oid": "aaaaaaaa-0000-1111-2222-bbbbbbbbbbbb",
+    "sub": "HKZpfaHyWadeOouYlitjrI-KffTm222X5rrV3xDqfKQ",
+    "tid": "72f988bf-86f1-41af-91ab-2d7cd011db47",
+    "scp": "mcp.read mcp.write",
+    "roles": ["Operator"],
+    "groups": ["11112222-bbbb-3333-cccc-4444dddd5555"],
+    "preferred_username": "alice@contoso.example",
+    "uti": "AbCdEf",
+}
+ENTRA_V1: Final[dict[str, Any]] = {
+    name: value for name, value in ENTRA.items() if name not in ("azp", "azpacr", "preferred_username")
+} | {
+    "ver": "1.0",
+    "iss": "https://sts.windows.net/72f988bf-86f1-41af-91ab-2d7cd011db47/",
+    "appid": "00001111-aaaa-2222-bbbb-3333cccc4444",
+    "appidacr": "0",
+    "upn": "alice@contoso.example",
+}
+ENTRA_APP: Final[dict[str, Any]] = {name: value for name, value in ENTRA.items() if name != "scp"} | {
+    "sub": ENTRA["oid"],
+}
+OKTA: Final[dict[str, Any]] = DATES | {
+    "ver": 1,
+    "jti": "AT.0mP4JKAZX1iACIT4vbEDF7LpvDVjxypPMf0D7uX39RE",
+    "iss": "https://dev-1.okta.example/oauth2/default",
+    "aud": [RESOURCE],
+    "sub": "alice@acme.test",
+    "cid": "nmdP1fcyvdVO11AL7ECm",
+    "uid": "00ujmkLgagxeRrAg20g3",
+    "scp": ["openid", "mcp:read"],
+    "groups": ["Everyone"],
+    "auth_time": NOW - 5,
+}
 
 
 def decide(profile: str, claims: dict[str, Any], typ: Any = "JWT", **terms: Any) -> VerifiedToken | TokenFault:
@@ -173,6 +214,42 @@ def reason_of(outcome: VerifiedToken | TokenFault) -> Reason | None:
             set(),
             set(),
         ),
+        *(
+            (
+                "entra",
+                "JWT",
+                claims,
+                "00001111-aaaa-2222-bbbb-3333cccc4444",
+                "72f988bf-86f1-41af-91ab-2d7cd011db47",
+                "alice@contoso.example",
+                {"mcp.read", "mcp.write"},
+                {"Operator"},
+                {"11112222-bbbb-3333-cccc-4444dddd5555"},
+            )
+            for claims in (ENTRA, ENTRA_V1)
+        ),
+        *(
+            (
+                "okta",
+                typ,
+                OKTA,
+                "nmdP1fcyvdVO11AL7ECm",
+                "",
+                "alice@acme.test",
+                {"openid", "mcp:read"},
+                set(),
+                {"Everyone"},
+            )
+            for typ in (ABSENT, "application/okta-internal-at+jwt")
+        ),
+        *(
+            (profile, typ, without(claims, "scope") | {"scp": scp}, client, organization, "", {"a", "b"}, set(), set())
+            for profile, typ, claims, client, organization in (
+                ("rfc9068", "at+jwt", RFC9068, "s6BhdRkqt3", ""),
+                ("auth0", "JWT", AUTH0, "my_client_id", "org_9ybsU1dN2dKfDkBi"),
+            )
+            for scp in ("a b", ["a", "b"])
+        ),
     ],
 )
 def test_person(
@@ -206,6 +283,12 @@ def test_person(
         ("auth0", "JWT", AUTH0 | {"gty": "client-credentials"}, "my_client_id"),
         ("auth0", "at+jwt", AUTH0_RFC9068 | {"sub": "my_client_id@clients"}, "my_client_id"),
         ("stytch", "JWT", STYTCH_M2M, "m2m-client-test-d731954d-dab3-4a2b-bdee-07f3ad1be885"),
+        ("entra", "JWT", ENTRA_APP, "00001111-aaaa-2222-bbbb-3333cccc4444"),
+        ("entra", "JWT", ENTRA | {"sub": ENTRA["oid"]}, "00001111-aaaa-2222-bbbb-3333cccc4444"),
+        ("entra", "JWT", ENTRA | {"idtyp": "app"}, "00001111-aaaa-2222-bbbb-3333cccc4444"),
+        ("entra", "JWT", without(ENTRA_V1, "scp"), "00001111-aaaa-2222-bbbb-3333cccc4444"),
+        ("okta", ABSENT, OKTA | {"sub": OKTA["cid"]}, "nmdP1fcyvdVO11AL7ECm"),
+        ("okta", ABSENT, without(OKTA, "uid"), "nmdP1fcyvdVO11AL7ECm"),
     ],
 )
 def test_machine_needs_to_be_listed(profile: str, typ: str, claims: dict[str, Any], client_id: str) -> None:
@@ -241,6 +324,16 @@ def test_machine_needs_to_be_listed(profile: str, typ: str, claims: dict[str, An
         ("stytch", without(STYTCH, "scope"), "JWT"),
         ("stytch", STYTCH | {"https://stytch.com/session": {"id": "session-test-1"}}, "JWT"),
         ("stytch", STYTCH | {"nonce": "n-0S6"}, "JWT"),
+        ("entra", without(ENTRA, "azp"), "JWT"),
+        ("entra", ENTRA | {"nonce": "n-0S6"}, "JWT"),
+        ("entra", without(ENTRA, "ver"), "JWT"),
+        ("entra", without(ENTRA, "tid"), "JWT"),
+        ("entra", ENTRA, ABSENT),
+        ("entra", ENTRA, "at+jwt"),
+        ("okta", without(OKTA, "cid"), ABSENT),
+        ("okta", OKTA | {"nonce": "n-0S6"}, ABSENT),
+        ("okta", OKTA | {"amr": ["pwd"]}, ABSENT),
+        ("okta", OKTA, "logout+jwt"),
     ],
 )
 def test_other_kind_of_jwt_is_refused(profile: str, claims: dict[str, Any], typ: Any) -> None:
@@ -255,6 +348,8 @@ def test_other_kind_of_jwt_is_refused(profile: str, claims: dict[str, Any], typ:
         ("keycloak", "JWT", KEYCLOAK),
         ("auth0", "JWT", AUTH0),
         ("stytch", "JWT", STYTCH),
+        ("entra", "JWT", ENTRA),
+        ("okta", ABSENT, OKTA),
     ],
 )
 def test_mark_of_another_kind_is_refused_by_every_profile(
@@ -269,6 +364,7 @@ def test_mark_of_another_kind_is_refused_by_every_profile(
         ("keycloak", KEYCLOAK, "acme"),
         ("auth0", AUTH0, "org_9ybsU1dN2dKfDkBi"),
         ("stytch", STYTCH, "organization-test-07971b06"),
+        ("entra", ENTRA, "72f988bf-86f1-41af-91ab-2d7cd011db47"),
     ],
 )
 def test_tenant_is_checked(profile: str, claims: dict[str, Any], organization: str) -> None:
@@ -290,8 +386,60 @@ def test_clients_named_twice_must_agree() -> None:
     assert reason_of(decide("auth0", AUTH0 | {"client_id": "other"})) is Reason.TOKEN_SUBJECT
 
 
+def test_scope_comes_before_scp() -> None:
+    outcome = decide("rfc9068", RFC9068 | {"scp": ["everything"]}, "at+jwt")
+    assert isinstance(outcome, VerifiedToken)
+    assert outcome.principal.scopes == {"openid", "profile", "reademail"}
+
+
+@pytest.mark.parametrize(
+    ("profile", "typ", "claims", "unread"),
+    [
+        ("keycloak", "JWT", without(KEYCLOAK, "scope") | {"scp": "a"}, "scp"),
+        ("entra", "JWT", without(ENTRA, "scp") | {"scope": "a"}, "scope"),
+        ("okta", ABSENT, without(OKTA, "scp") | {"scope": "a"}, "scope"),
+        ("rfc9068", "at+jwt", without(RFC9068, "scope") | {"permissions": ["a"]}, "permissions"),
+        ("keycloak", "JWT", KEYCLOAK | {"scp": "a"}, ""),
+        ("keycloak", "JWT", without(KEYCLOAK, "scope"), ""),
+    ],
+)
+def test_scopes_that_the_profile_does_not_read_are_named(
+    profile: str, typ: Any, claims: dict[str, Any], unread: str
+) -> None:
+    outcome = decide(
+        profile, claims, typ, machine_clients=frozenset({claims.get("azp", claims.get("cid", "s6BhdRkqt3"))})
+    )
+    assert isinstance(outcome, VerifiedToken), outcome
+    assert outcome.principal.unread_scopes == unread
+    assert not (unread and outcome.principal.scopes)
+
+
+@pytest.mark.parametrize(
+    ("client_id", "accepted"),
+    [
+        ("https://clients.example.com/app.json", True),
+        ("https://clients.example.com/", True),
+        ("exact", True),
+        ("https://clients.example.com", False),
+        ("https://clients.example.com.evil.test/app.json", False),
+        ("https://clients.example.com@evil.test/app.json", False),
+        ("https://clients.example.com:8443/app.json", False),
+        ("http://clients.example.com/app.json", False),
+        ("HTTPS://clients.example.com/app.json", False),
+        ("https://CLIENTS.example.com/app.json", False),
+        ("exactly", False),
+        ("https://clients.example.com/*", True),
+        ("", False),
+    ],
+)
+def test_clients_that_are_urls_are_matched_by_pattern(client_id: str, accepted: bool) -> None:
+    """MCP 2026-07-28, authorization, client id metadata documents: the client id is an https URL."""
+    by = Issuer(name="i", issuer="i", jwks_uri="", clients=frozenset({"https://clients.example.com/*", "exact"}))
+    assert by.takes_client(client_id) is accepted
+
+
 def test_profiles_are_those_of_the_policy_file() -> None:
-    assert list(PROFILES) == ["casdoor", "rfc9068", "keycloak", "auth0", "stytch"]
+    assert list(PROFILES) == ["casdoor", "rfc9068", "keycloak", "auth0", "stytch", "entra", "okta"]
     assert all(profile.name == name for name, profile in PROFILES.items())
     assert all(
         typ == typ.lower() and not typ.startswith("application/") for p in PROFILES.values() for typ in p.header_types
