@@ -27,6 +27,7 @@ from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.check.active_policy import ActivePolicy, Caches, SharedState
 from extauthz.service.check.codec import encode_internal_error
 from extauthz.service.check.resolver import NeedResolver
+from extauthz.service.clock_watch import ClockWatch
 from extauthz.service.keys.key_service import KeyService
 from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.ports import KeySetState, Observer
@@ -35,6 +36,8 @@ from extauthz.service.sessions.binding_keeper import STEP_S, BindingKeeper
 
 REFRESH_STEP_S: Final = 1.0
 """How often key sets are looked over for being due."""
+CLOCK_STEP_S: Final = 1.0
+"""How often it is looked whether the wall clock was set."""
 FINISH_S: Final = 10.0
 """What calls under way are given at the end: the longest that a check waits."""
 
@@ -77,7 +80,7 @@ class Service:
             clock=time.time,
         )
         self.event_supply = EventKeyResolver(self._loop, self._supplier)
-        self.caches = Caches.bounded()
+        self.caches = Caches.bounded(time.monotonic)
         self._keeper: BindingKeeper | None = None
         if self.store is not None and signer is not None:
             self._keeper = BindingKeeper(
@@ -130,6 +133,7 @@ class Service:
         self._loop.submit(self._keep_keys_fresh())
         if self._keeper is not None:
             self._loop.submit(_keep(self._keeper))
+        self._loop.submit(_watch_clock(ClockWatch(time.time, time.monotonic)))
         self._loop.submit(_collect(Collector(checks=lambda: self._shell.begun)))
         self.reloader.start()
         _log.info("policy revision %s, serving on %s", self.policy.revision, self.server.address)
@@ -165,6 +169,19 @@ async def _keep(keeper: BindingKeeper) -> None:
     while True:
         await keeper.step()
         await asyncio.sleep(STEP_S)
+
+
+async def _watch_clock(watch: ClockWatch) -> None:
+    while True:
+        await asyncio.sleep(CLOCK_STEP_S)
+        jump_s = watch.jump_s()
+        if jump_s:
+            _log.warning(
+                "the clock of this host was set %s by %.0f s: revocations, sessions and caches live on by the time "
+                "that passes; tokens are judged by the clock, so see to it that it is right",
+                "ahead" if jump_s > 0 else "back",
+                abs(jump_s),
+            )
 
 
 async def _collect(collector: Collector) -> None:

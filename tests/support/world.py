@@ -1,6 +1,7 @@
 """The check procedure without a shell: policy, keys, memories and a clock, and scripted answers to what it needs."""
 
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -60,6 +61,8 @@ class World:
     answer: Callable[[Need], Answer] | None = None
     needs: list[Need] = field(default_factory=list)
     store: dict[str, bytes] = field(default_factory=dict)
+    store_ends: dict[str, float] = field(default_factory=dict)
+    """When the store ends an entry by itself."""
     random: Callable[[], float] = lambda: 0.0
     shared_state: SharedState = field(init=False)
 
@@ -92,6 +95,7 @@ class World:
             checked: Checked = done.value
         for write in checked.writes:
             self.store[write.key] = write.value
+            self.store_ends[write.key] = self.now + write.ttl_s
         return checked
 
     def ask(self, data: bytes) -> Seen:
@@ -106,12 +110,21 @@ class World:
         if self.answer is not None:
             return self.answer(need)
         if isinstance(need, NeedStored):
+            self._end(need.key)
             return self.store.get(need.key)
         if isinstance(need, NeedBinding):
+            self._end(need.key)
+            if need.key not in self.store:
+                self.store_ends[need.key] = self.now + need.ttl_s
             return self.store.setdefault(need.key, need.value)
         if isinstance(need, NeedKeys):
             return self.shared_state.ring.held(need.issuer, self.now) or KeysUnavailable("scripted")
         return None
+
+    def _end(self, key: str) -> None:
+        if self.now >= self.store_ends.get(key, math.inf):
+            del self.store_ends[key]
+            self.store.pop(key, None)
 
 
 def kinds(needs: Iterable[Need]) -> list[str]:

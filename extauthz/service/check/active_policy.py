@@ -58,13 +58,13 @@ class Caches:
     refusals: NegativeCache
 
     @classmethod
-    def bounded(cls) -> "Caches":
-        """Empty caches of the usual sizes."""
+    def bounded(cls, monotonic: Callable[[], float] | None = None) -> "Caches":
+        """Empty caches of the usual sizes. `monotonic` gives seconds that nobody sets: a process that serves has it."""
         return cls(
-            BoundedCache(MAX_CALLERS, MAX_CALLERS_BYTES),
-            BoundedCache(MAX_DECISIONS, MAX_DECISIONS_BYTES),
-            Bindings(MAX_BINDINGS, MAX_BINDINGS_BYTES, MAX_BINDINGS_OF_ONE),
-            NegativeCache(MAX_REFUSALS, MAX_REFUSALS_BYTES),
+            BoundedCache(MAX_CALLERS, MAX_CALLERS_BYTES, monotonic=monotonic),
+            BoundedCache(MAX_DECISIONS, MAX_DECISIONS_BYTES, monotonic=monotonic),
+            Bindings(MAX_BINDINGS, MAX_BINDINGS_BYTES, MAX_BINDINGS_OF_ONE, monotonic=monotonic),
+            NegativeCache(MAX_REFUSALS, MAX_REFUSALS_BYTES, monotonic=monotonic),
         )
 
 

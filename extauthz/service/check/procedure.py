@@ -262,7 +262,8 @@ class _Check:
     def _accepted(self, memory_key: _MemoryKey, accepted: _Authenticated) -> _Authenticated:
         """Remember who the token speaks for."""
         caller = accepted.caller
-        self.shared_state.caches.callers.put(memory_key, caller, accepted.until, ENTRY_BYTES + caller.size_bytes)
+        size_bytes = ENTRY_BYTES + caller.size_bytes
+        self.shared_state.caches.callers.put(memory_key, caller, accepted.until, size_bytes, now=self.moment.now)
         return accepted
 
     def _refused(self, memory_key: _MemoryKey, deny: Deny) -> Deny:
@@ -305,7 +306,8 @@ class _Check:
         until = vouched_until(payload, decision)
         if until is None:
             return None
-        soon = self.shared_state.soon(until, self.moment.now)
+        # Never longer than what we find out ourselves, whatever the clock of the process that vouches says.
+        soon = min(self.shared_state.soon(until, self.moment.now), self._until(judged))
         return _Authenticated(Caller.of(judged, resource), soon, decision=decision)
 
     def _share(self, key: str, decision: Permit | Deny, until: float) -> None:
@@ -327,7 +329,7 @@ class _Check:
         decision = decide(resource, caller.principal, operation, self._values(operation))
         if decision.cacheable:
             size_bytes = ENTRY_BYTES + sum(len(target.name) for target in operation.targets)
-            decisions.put(key, decision, self._until(caller.token), size_bytes)
+            decisions.put(key, decision, self._until(caller.token), size_bytes, now=self.moment.now)
         return decision, CacheUse.NONE
 
     def _until(self, token: VerifiedToken) -> float:

@@ -13,7 +13,7 @@ from typing import Final
 from extauthz.service.cache.bounded_cache import ENTRY_BYTES, BoundedCache
 from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.ports import Store, StoreUnavailable
-from extauthz.service.sessions.session_binding import TTL_S, Binding
+from extauthz.service.sessions.session_binding import RENEW_S, TTL_S, Binding
 
 STEP_S: Final = 1.0
 """How often the mark is looked for."""
@@ -80,11 +80,11 @@ class BindingKeeper:
         now = self._clock()
         # It may have been used or ended since it was picked, and the store may not have taken that.
         mine = self._bindings.get(name, now) or mine
+        # What is remembered lives, also where a clock that was set ahead says otherwise.
         ttl_s = int(mine.until - now)
-        if ttl_s <= 0:
-            return
+        ttl_s = ttl_s if ttl_s > 0 else RENEW_S
         entry = await self._store.put_if_absent(mine.key, mine.sealed(self._sealer), ttl_s)
-        standing = Binding.opened(self._sealer, mine.key, entry, now)
+        standing = Binding.opened(self._sealer, mine.key, entry)
         # What is none of ours tells nothing, and is replaced.
         binding = mine if standing is None else mine.joined(standing, one_owner=mine.owner == standing.owner)
         if standing is None or binding.outdates(standing):

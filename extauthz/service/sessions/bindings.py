@@ -1,7 +1,7 @@
 """The session bindings that one process remembers."""
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TypeAlias
 
 from extauthz.service.cache.bounded_cache import BoundedCache, Entry
@@ -15,12 +15,17 @@ class Bindings(BoundedCache[Binding]):
 
     Session ids cost nothing to invent. Without this, whoever has one token could push everybody's bindings out, and
     then take a session whose id is known.
+
+    A binding lasts until wall clock and passing time both say that it has ended: a clock that is set ahead must not
+    hand sessions to others.
     """
 
     __slots__ = ("_max_of_one", "_of")
 
-    def __init__(self, max_entries: int, max_bytes: int, max_of_one: int) -> None:
-        super().__init__(max_entries, max_bytes)
+    def __init__(
+        self, max_entries: int, max_bytes: int, max_of_one: int, *, monotonic: Callable[[], float] | None = None
+    ) -> None:
+        super().__init__(max_entries, max_bytes, monotonic=monotonic, lasts_longer=True)
         self._max_of_one = max_of_one
         self._of: dict[_Owner, OrderedDict[Hashable, None]] = {}
 

@@ -16,6 +16,7 @@ decides. Where two processes bound an id to different principals, the store bein
 Of a session id only a digest is kept, and in the store neither id nor owner but under its secret (`service.sealed`).
 """
 
+import math
 import struct
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
@@ -98,9 +99,13 @@ class Binding:
         return _PAYLOAD.pack(self.ended, self.since, self.until, self.owner)
 
     @classmethod
-    def opened(cls, signer: Signer, key: str, blob: object, now: float) -> "Binding | None":
-        """The binding that stands in the store; None for what is none of ours."""
-        payload = signer.open(KIND, key, blob, now) if isinstance(blob, bytes) else None
+    def opened(cls, signer: Signer, key: str, blob: object) -> "Binding | None":
+        """The binding that stands in the store; None for what is none of ours.
+
+        The store ends entries by its own clock. Whether ours says that one has ended decides nothing: it may have been
+        set ahead, and the session must not go to whoever comes next.
+        """
+        payload = signer.open(KIND, key, blob, -math.inf) if isinstance(blob, bytes) else None
         if payload is None or len(payload) != _PAYLOAD.size:
             return None
         ended, since, until, owner = _PAYLOAD.unpack(payload)
@@ -150,7 +155,8 @@ def use_session(
     """Rule on one use; the first to come with an id becomes its owner."""
     name = framed_digest(*use.session)
     known = bindings.get(name, moment.now)
-    if known is not None and moment.now < known.confirm_at:
+    # Further off than it was ever set: the clock was set back.
+    if known is not None and moment.now < known.confirm_at <= moment.now + CONFIRM_S:
         ruling = _ruling(known, use, signer)
         # The attempts of others ask the store as well, and must not keep the owner's use from prolonging the session.
         if ruling.fault or known.ended or (not use.ends and moment.now < known.until - _PROLONG_S):
@@ -173,7 +179,7 @@ def use_session(
     binding = replace(binding, confirm_at=now + CONFIRM_S)
     if owned and binding.ended:
         # Whatever another check has found meanwhile: ended is ended.
-        bindings.put(name, binding, binding.until, ENTRY_BYTES)
+        bindings.put(name, binding, binding.until, ENTRY_BYTES, now=now)
     elif not bindings.put_if_same(name, seen, binding, until=binding.until, now=now, size_bytes=ENTRY_BYTES):
         # Another check was quicker: what it found counts, which may be that the session has ended or is another's.
         binding = bindings.get(name, now) or binding
@@ -200,7 +206,7 @@ def _confirmed(
         # While secrets are being rotated, processes whose first secret is another one keep the session under its name.
         resolved = yield NeedStored(key=other_key)
         moment.resumed(resolved)
-        elsewhere = Binding.opened(signer, other_key, resolved.answer, moment.now)
+        elsewhere = Binding.opened(signer, other_key, resolved.answer)
         if elsewhere is not None:
             elsewhere = replace(elsewhere, key=key)
             one_owner = known is not None and _one_owner(known, elsewhere, names)
@@ -212,7 +218,7 @@ def _confirmed(
     ttl_s = max(1, int(mine.until - moment.now))
     resolved = yield NeedBinding(key=key, value=mine.sealed(signer), ttl_s=ttl_s)
     moment.resumed(resolved)
-    standing = Binding.opened(signer, key, resolved.answer, moment.now)
+    standing = Binding.opened(signer, key, resolved.answer)
     if standing is None:
         return mine, ()
     one_owner = _one_owner(mine, standing, names)

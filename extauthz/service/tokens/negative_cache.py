@@ -12,7 +12,7 @@ A remembered refusal must never outlast what caused it. `LASTING` says of every 
 * `NEVER`: time, an issuer or an operator can end it, or it is none of a token's.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -113,8 +113,8 @@ class NegativeCache:
 
     __slots__ = ("_memory",)
 
-    def __init__(self, max_entries: int, max_bytes: int) -> None:
-        self._memory: BoundedCache[_Refusal] = BoundedCache(max_entries, max_bytes)
+    def __init__(self, max_entries: int, max_bytes: int, *, monotonic: Callable[[], float] | None = None) -> None:
+        self._memory: BoundedCache[_Refusal] = BoundedCache(max_entries, max_bytes, monotonic=monotonic)
 
     def __len__(self) -> int:
         return len(self._memory)
@@ -145,4 +145,5 @@ class NegativeCache:
             self._put(key, _Refusal(deny, now, held))
 
     def _put(self, key: Hashable, refusal: _Refusal) -> None:
-        self._memory.put(key, refusal, refusal.at + REFUSAL_TTL_S, ENTRY_BYTES + len(refusal.deny.detail))
+        size_bytes = ENTRY_BYTES + len(refusal.deny.detail)
+        self._memory.put(key, refusal, refusal.at + REFUSAL_TTL_S, size_bytes, now=refusal.at)

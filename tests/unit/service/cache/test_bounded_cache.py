@@ -83,3 +83,65 @@ def test_what_is_replaced_forgotten_or_expired_is_counted_no_more() -> None:
     memory.put("k", "v", until=9.0, size_bytes=50)
     memory.clear()
     assert memory.size_bytes == 0
+
+
+HOUR_S = 3_600.0
+
+
+class Clocks:
+    """A wall clock that can be set, and the time that passes."""
+
+    def __init__(self) -> None:
+        self.wall = 10_000.0
+        self.passed = 5.0
+
+    def monotonic(self) -> float:
+        return self.passed
+
+    def cache(self, *, lasts_longer: bool) -> BoundedCache[str]:
+        memory: BoundedCache[str] = BoundedCache(10, 10**6, monotonic=self.monotonic, lasts_longer=lasts_longer)
+        memory.put("k", "v", until=self.wall + 60, size_bytes=1, now=self.wall)
+        return memory
+
+
+def test_what_lets_pass_ends_when_its_time_has_passed_though_the_clock_was_set_back() -> None:
+    clocks = Clocks()
+    memory = clocks.cache(lasts_longer=False)
+    clocks.wall -= HOUR_S
+    clocks.passed += 59.9
+    assert memory.get("k", clocks.wall) == "v"
+    clocks.passed += 0.1
+    assert memory.items(clocks.wall) == []
+    assert memory.get("k", clocks.wall) is None
+
+
+def test_what_lets_pass_ends_by_a_clock_that_was_set_ahead() -> None:
+    clocks = Clocks()
+    memory = clocks.cache(lasts_longer=False)
+    assert memory.get("k", clocks.wall + 60) is None
+
+
+def test_what_keeps_out_outlives_a_clock_that_was_set_ahead() -> None:
+    clocks = Clocks()
+    memory = clocks.cache(lasts_longer=True)
+    clocks.wall += 25 * HOUR_S
+    assert memory.get("k", clocks.wall) == "v"
+    assert memory.items(clocks.wall) == [("k", "v")]
+    assert not memory.put_if_same("k", None, "w", until=clocks.wall + 60, now=clocks.wall, size_bytes=1)
+    clocks.passed += 60
+    assert memory.put_if_same("k", None, "w", until=clocks.wall + 60, now=clocks.wall, size_bytes=1)
+
+
+def test_what_keeps_out_outlives_a_clock_that_was_set_back() -> None:
+    clocks = Clocks()
+    memory = clocks.cache(lasts_longer=True)
+    clocks.wall -= HOUR_S
+    clocks.passed += HOUR_S
+    assert memory.get("k", clocks.wall) == "v"
+
+
+def test_without_the_passing_time_the_wall_clock_decides() -> None:
+    memory: BoundedCache[str] = BoundedCache(10, 10**6, lasts_longer=True)
+    memory.put("k", "v", until=100.0, size_bytes=1, now=40.0)
+    assert memory.get("k", 99.9) == "v"
+    assert memory.get("k", 100.0) is None

@@ -56,7 +56,7 @@ class Process:
         self.bindings.put(key, binding, binding.until, 100)
 
     async def stored(self, key: str) -> Binding | None:
-        return Binding.opened(SEALER, key, await MemoryStore.get(self.store, key), self.clock())
+        return Binding.opened(SEALER, key, await MemoryStore.get(self.store, key))
 
 
 def in_virtual_time(main: Callable[[Clock], Coroutine[Any, Any, None]]) -> None:
