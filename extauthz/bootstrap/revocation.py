@@ -3,6 +3,7 @@
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from extauthz.adapters.io_loop import IoLoop
@@ -30,7 +31,13 @@ class RevocationParts:
     @property
     def state(self) -> str:
         """One sentence for the operator; empty when all is well."""
-        return "" if self.channel is None else self.channel.state
+        channel = "" if self.channel is None else self.channel.state
+        merged = f"{self.known.merged} stand for several others (docs/howto/revoke.md)" if self.known.merged else ""
+        return "; ".join(filter(None, (channel, merged)))
+
+    def counts(self) -> Mapping[str, int]:
+        """How many revocations are known, by what they are."""
+        return {"exact": len(self.known) - self.known.merged, "merged": self.known.merged}
 
     def lag_s(self) -> float:
         """For how long other processes may have known revocations that this one does not; 0 without Redis."""
@@ -52,9 +59,9 @@ class RevocationParts:
 def revocation_parts(redis: RedisSettings | None, *, loop: IoLoop, observer: Observer) -> RevocationParts:
     """Build them. Raises ValueError for a Redis URL that cannot be used."""
     if redis is None:
-        known = Revocations()
+        known = Revocations(monotonic=time.monotonic)
         return RevocationParts(known=known, revoker=_revoker(known, None), channel=None, client=None)
-    known = Revocations(shared_since=time.time())
+    known = Revocations(shared_since=time.time(), monotonic=time.monotonic)
     client = redis_client(redis.url.reveal(), clock=time.monotonic, deadline_s=COMMAND_DEADLINE_S)
     cipher = RevocationCipher([secret.reveal().encode() for secret in redis.cache_secrets], os.urandom)
     log = RedisRevocationLog(client, cipher=cipher, new_epoch=_random_word, clock=time.time)

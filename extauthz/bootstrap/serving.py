@@ -38,6 +38,7 @@ class Serving:
             raise StartFault(str(fault)) from fault
         self._telemetry.keys_from(self._service.key_states)
         self._telemetry.revocation_lag_from(self._service.revocation.lag_s)
+        self._telemetry.revocation_counts_from(self._service.revocation.counts)
         self._admin = AdminServer(
             listen=str(settings.admin_listen),
             source=ServiceStatus(self._service, self._telemetry),

@@ -60,6 +60,9 @@ class ServiceStatus:
         service = self._service
         refuses = service.policy.when_stale is WhenStale.DENY and service.revocation.known.stale(time.time())
         detail = f"every token is refused, since `when_stale` is deny: {service.revocation.state}" if refuses else ""
+        if not refuses and service.revocation.known.merged:
+            # Nobody else could answer better: replicas agree on these.
+            detail = f"more is refused than was asked for: {service.revocation.state}"
         return Component(name="revocations", ready=not refuses, detail=detail)
 
     def _caches(self) -> tuple[CacheState, ...]:

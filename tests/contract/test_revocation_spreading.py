@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from extauthz.adapters.redis.revocation_log import HEAD_KEY, LOG_KEY
-from extauthz.pdp.revocation.revocation import MAX_LIFE_S, RevokedBy, undo_of
+from extauthz.pdp.revocation.revocation import MAX_LIFE_S, Revocation, RevokedBy, covers, undo_of
+from extauthz.service.revocation import bounds
+from extauthz.service.revocation.revocation_sharing import WHOLE_EVERY_S
 from extauthz.service.revocation.revocations import STALE_AFTER_S
 from tests.contract.conftest import Backing
 from tests.support.link import Link, LinkState
 from tests.support.redis_sentinel import RedisSentinel
 from tests.support.redis_server import RedisServer
-from tests.support.revocation_fleet import Replica, fleet, item_key, over, until_in_step, whole
+from tests.support.revocation_fleet import Hand, Replica, fleet, item_key, over, until_in_step, whole
 from tests.support.revocations import revocation
 from tests.support.tokens import CLIENT, ISSUER, NOW, SUBJECT
 
@@ -125,9 +127,13 @@ def test_a_replica_that_starts_later_learns_everything_in_its_first_round(redis:
 def test_an_ended_item_leaves_redis(redis: RedisServer) -> None:
     async def body(replicas: list[Replica]) -> None:
         one, two = replicas
-        await one.revoke(revocation(until=NOW + 100))
+        item = revocation(until=NOW + 100)
+        await one.revoke(item)
         assert b":1\r\n" == redis.command("ZCARD", LOG_KEY)
         one.clock.now += 3 * 3_600
+        await whole(two)
+        assert redis.command("ZCARD", LOG_KEY) == b":1\r\n", "by the clock of Redis it has not ended"
+        redis.command("DEL", item_key(item))
         await whole(two)
         assert redis.command("ZCARD", LOG_KEY) == b":0\r\n"
         assert not two.is_stale()
@@ -374,3 +380,77 @@ def test_everything_in_redis_has_an_end_of_life(redis: RedisServer) -> None:
     assert len(lives) == 4
     assert min(lives) > 0
     assert max(lives) <= (MAX_LIFE_S + 86_400) * 1000
+
+
+# Clocks of replicas that are wrong.
+
+
+def test_a_replica_whose_clock_is_ahead_takes_nothing_from_the_others(redis: RedisServer) -> None:
+    """One that comes later still learns it from Redis, when nobody else is left."""
+
+    async def body(replicas: list[Replica]) -> None:
+        one, ahead, late = replicas
+        item = revocation()
+        await one.revoke(item)
+        await ahead.round()
+        ahead.clock = Hand(NOW + 32 * 86_400)
+        ahead.sharing._clock = ahead.clock
+        for _ in range(3):
+            ahead.clock.now += WHOLE_EVERY_S
+            await ahead.round()
+        assert await late.round() == ""
+        assert late.knows(item)
+
+    over(redis.url, body, count=3)
+
+
+def test_a_replica_whose_clock_was_set_ahead_writes_items_with_the_life_that_they_have(redis: RedisServer) -> None:
+    async def body(replicas: list[Replica]) -> None:
+        item, passed, clock = revocation(), Hand(5.0), Hand()
+        ahead = Replica(replicas[0].sharing._log, clock, passed)
+        await ahead.revoke(item)
+        clock.now += 32 * 86_400
+        redis.command("FLUSHALL")
+        clock.now += WHOLE_EVERY_S
+        await ahead.round()
+        left = redis.command("TTL", item_key(item))
+        assert int(left[1:]) > 30 * 86_400
+
+    over(redis.url, body, count=1)
+
+
+# Too many.
+
+
+def test_two_replicas_at_the_limit_merge_and_agree(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("MAX_OF_EVENTS", 60), ("MAX_OF_SOURCE", 30), ("MAX_OF_SUBJECT", 3)):
+        monkeypatch.setattr(bounds, name, value)
+
+    def told(number: int, organization: str) -> Revocation:
+        value = f"{organization}/u{number}"
+        return revocation(by=RevokedBy.USER, value=value, organization=organization, source="casdoor-webhook")
+
+    async def body(replicas: list[Replica]) -> None:
+        one, two, late = replicas
+        items = {
+            replica: [told(number, name) for number in range(80)] for replica, name in ((one, "acme"), (two, "rival"))
+        }
+        for number in range(80):
+            for replica in (one, two):
+                await replica.revoke(items[replica][number])
+        order = revocation(value="order")
+        await two.revoke(order)
+        for _ in range(3):
+            await whole(one, two)
+        assert await late.round() == ""
+        for replica in replicas:
+            assert await replica.round() == ""
+            assert not replica.is_stale()
+            assert replica.knows(order)
+            for item in (*items[one], *items[two]):
+                assert any(covers(other, item) for other in replica.known.in_force(NOW)), item
+        assert len({frozenset(replica.known.in_force(NOW)) for replica in replicas}) == 1
+        # The log holds what is in force, and not what was merged.
+        assert int(redis.command("ZCARD", LOG_KEY)[1:]) <= len(one.known.items(NOW)) + 5
+
+    over(redis.url, body, count=3)

@@ -52,10 +52,12 @@ class Hand:
 class Replica:
     """One process."""
 
-    def __init__(self, log: RevocationLog, clock: Hand) -> None:
+    def __init__(self, log: RevocationLog, clock: Hand, passed: Hand | None = None) -> None:
+        """`passed` is the time that nobody sets; without it, `clock` alone says when items end."""
         self.clock = clock
         self.observer = Recorder()
-        self.known = Revocations(shared_since=clock.now)
+        steady = {} if passed is None else {"monotonic": passed}
+        self.known = Revocations(shared_since=clock.now, **steady)
         self.sharing = RevocationSharing(revocations=self.known, log=log, observer=self.observer, clock=clock)
 
     async def round(self) -> str:
@@ -182,6 +184,11 @@ class MemoryLog:
         await self._asked()
         gone = {entry.text for entry in entries}
         self.log = [(number, entry) for number, entry in self.log if entry.text not in gone]
+
+    async def retire(self, entries: Sequence[Entry]) -> None:
+        await self.prune(entries)
+        for entry in entries:
+            self.items.pop(entry.id, None)
 
     async def _asked(self) -> None:
         await asyncio.sleep(0)

@@ -89,8 +89,19 @@ redis.call('pexpire', KEYS[2], ARGV[2])
 return count
 """
 
-# KEYS: log. ARGV: entries.
+# KEYS: log, items. ARGV: entries, in the order of the items. Redis has dropped an item when its own clock says so:
+# whose entry is removed does not depend on the clock of any process.
 _PRUNE: Final = """
+if redis.call('type', KEYS[1]).ok ~= 'zset' then return 0 end
+for i, entry in ipairs(ARGV) do
+  if redis.call('type', KEYS[i + 1]).ok == 'none' then redis.call('zrem', KEYS[1], entry) end
+end
+return 0
+"""
+
+# KEYS: log, items. ARGV: entries, in the order of the items.
+_RETIRE: Final = """
+for i, entry in ipairs(ARGV) do redis.call('del', KEYS[i + 1]) end
 if redis.call('type', KEYS[1]).ok == 'zset' then return redis.call('zrem', KEYS[1], unpack(ARGV)) end
 return 0
 """
@@ -176,9 +187,17 @@ class RedisRevocationLog:
     async def prune(self, entries: Sequence[Entry]) -> None:
         """Remove entries whose items ended long enough ago."""
         before = self._clock() - KEPT_AFTER_END_S
-        ended = [entry.text for entry in entries if entry.ends_at < before]
-        if ended:
-            await self._send("EVAL", _PRUNE, 1, LOG_KEY, *ended)
+        await self._remove(_PRUNE, [entry for entry in entries if entry.ends_at < before])
+
+    async def retire(self, entries: Sequence[Entry]) -> None:
+        """Remove entries and items for which the log has a merged item."""
+        await self._remove(_RETIRE, entries)
+
+    async def _remove(self, script: str, entries: Sequence[Entry]) -> None:
+        if entries:
+            keys = [_item_key(entry.id) for entry in entries]
+            texts = [entry.text for entry in entries]
+            await self._send("EVAL", script, 1 + len(keys), LOG_KEY, *keys, *texts)
 
     async def _send(self, *command: str | bytes | int) -> Any:
         try:

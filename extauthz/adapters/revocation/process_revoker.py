@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from extauthz.adapters.revocation.channel import RevocationChannel
-from extauthz.pdp.revocation.revocation import Revocation, fault_in, undo_of
+from extauthz.pdp.revocation.revocation import MERGED_SOURCE, Revocation, fault_in, undo_of
 from extauthz.service.revocation.revocations import MAX_REVOCATIONS, Revocations
 from extauthz.service.revocation.revoking import Refused, RefusedCause, Spread
 
@@ -44,8 +44,15 @@ class ProcessRevoker:
             fault = fault_in(item, now)
             if fault is not None:
                 return Refused(RefusedCause.INVALID, fault.detail)
+        merged = self._revocations.merged
         if not self._revocations.add(items, now):
             return _FULL
+        if self._revocations.merged > merged:
+            _log.warning(
+                "too many revocations of one subject, source or in all: %d items stand for several others now, and "
+                "refuse more than these did; see docs/howto/revoke.md",
+                self._revocations.merged,
+            )
         spread = self._spread(items)
         for item in items[:MAX_LOGGED]:
             what = f"taken back (revocation {item.undoes})" if item.undoes else f"in force until {item.until}"
@@ -58,6 +65,12 @@ class ProcessRevoker:
     def undo(self, revocation_id: str, source: str) -> Spread | Refused:
         """Take one item back, for good."""
         for item in self.listed():
+            if item.id == revocation_id and item.source == MERGED_SOURCE:
+                return Refused(
+                    RefusedCause.MERGED,
+                    "this revocation stands for several others, which it has replaced, and cannot be taken back: "
+                    "tokens issued after its `before` pass, so let the users sign in again",
+                )
             if item.id == revocation_id:
                 return self.revoke([undo_of(item, id=self._new_id(), source=source)])
         return Refused(

@@ -6,7 +6,8 @@ time; so the durations, whose buckets are counted already, join the other metric
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -143,10 +144,20 @@ def sending_reader(tally: Tally, exporter: MetricExporter) -> MetricReader:
     return SendingReader(DurationMetric(tally, delta=preference in _DELTA), exporter)
 
 
+@dataclass(frozen=True, slots=True)
+class RevocationStates:
+    """Where the state of the revocation list comes from."""
+
+    lag_s: Callable[[], float]
+    """For how long others may have known revocations that we do not."""
+    counts: Callable[[], Mapping[str, int]]
+    """How many are known, by kind."""
+
+
 def meter_provider(
     tally: Tally,
     key_states: KeyStates,
-    revocation_lag_s: Callable[[], float],
+    revocations: RevocationStates,
     readers: Iterable[MetricReader],
     resource: Resource,
 ) -> MeterProvider:
@@ -189,7 +200,11 @@ def meter_provider(
                 yield Observation(state.age_s, {"issuer": state.issuer})
 
     def lags(_: CallbackOptions) -> Iterable[Observation]:
-        yield Observation(revocation_lag_s())
+        yield Observation(revocations.lag_s())
+
+    def revoked(_: CallbackOptions) -> Iterable[Observation]:
+        for kind, number in revocations.counts().items():
+            yield Observation(number, {"kind": kind})
 
     count = meter.create_observable_counter
     count("extauthz.checks", [checks], "{check}", "Decisions.")
@@ -200,5 +215,11 @@ def meter_provider(
     meter.create_observable_gauge("extauthz.jwks.age", [ages], "s", "Time since the key set in use was fetched.")
     meter.create_observable_gauge(
         "extauthz.revocation.lag", [lags], "s", "For how long others may have known revocations that we do not."
+    )
+    meter.create_observable_gauge(
+        "extauthz.revocation.items",
+        [revoked],
+        "{revocation}",
+        "Revocations known; merged ones refuse more than asked.",
     )
     return provider

@@ -54,6 +54,7 @@ class Telemetry:
         self.observer: Final = TelemetryObserver(self._tally)
         self._key_states: Callable[[], Iterable[KeySetState]] = tuple
         self._revocation_lag_s: Callable[[], float] = float
+        self._revocation_counts: Callable[[], Mapping[str, int]] = dict
         self._recorder: Recorder | None = None
         self._providers: list[Any] = []
         self._scraped = False
@@ -66,6 +67,10 @@ class Telemetry:
     def revocation_lag_from(self, lag_s: Callable[[], float]) -> None:
         """Where the age of what is known of revocations comes from."""
         self._revocation_lag_s = lag_s
+
+    def revocation_counts_from(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        """Where the numbers of known revocations come from, by kind."""
+        self._revocation_counts = counts
 
     def adopt(self, policy: Policy) -> None:
         """Another policy is in force: its names count as labels."""
@@ -121,7 +126,7 @@ class Telemetry:
         # What is imported here takes 100 ms and 5 MB, which a process that exports nothing need not spend.
         from extauthz.adapters.telemetry import exporters  # noqa: PLC0415 - as above
         from extauthz.adapters.telemetry.audit_otlp import emitter  # noqa: PLC0415 - as above
-        from extauthz.adapters.telemetry.metrics import meter_provider, sending_reader  # noqa: PLC0415 - as above
+        from extauthz.adapters.telemetry.metrics import RevocationStates, meter_provider, sending_reader  # noqa: PLC0415 - as above
         from extauthz.adapters.telemetry.resource import described  # noqa: PLC0415 - as above
         from extauthz.adapters.telemetry.spans import SpanWriter  # noqa: PLC0415 - as above
 
@@ -136,19 +141,24 @@ class Telemetry:
             self._providers.append(loggers)
             emit = emitter(loggers)
         if plan.metrics:
+            states = RevocationStates(self._lag_s, self._counts)
             readers = [sending_reader(self._tally, exporters.metric_exporter(each)) for each in plan.metrics]
-            self._providers.append(meter_provider(self._tally, self._states, self._lag_s, readers, resource))
+            self._providers.append(meter_provider(self._tally, self._states, states, readers, resource))
         return spans, emit
 
     def _open_scrape(self, registry: "CollectorRegistry") -> None:
-        from extauthz.adapters.telemetry.metrics import meter_provider, scraped_reader  # noqa: PLC0415 - as above
+        from extauthz.adapters.telemetry.metrics import RevocationStates, meter_provider, scraped_reader  # noqa: PLC0415 - as above
         from extauthz.adapters.telemetry.resource import described  # noqa: PLC0415 - as above
 
+        states = RevocationStates(self._lag_s, self._counts)
         readers = [scraped_reader(self._tally, registry)]
-        self._providers.append(meter_provider(self._tally, self._states, self._lag_s, readers, described()))
+        self._providers.append(meter_provider(self._tally, self._states, states, readers, described()))
 
     def _states(self) -> Iterable[KeySetState]:
         return self._key_states()
 
     def _lag_s(self) -> float:
         return self._revocation_lag_s()
+
+    def _counts(self) -> Mapping[str, int]:
+        return self._revocation_counts()

@@ -4,20 +4,30 @@
 
 `by` and `value` are required. `issuer` is the issuer's name in the policy or its `iss`; it may be left out where the
 policy has one, and has to be where `by` is `token`. `before` is the present when left out, `until` a month from now.
+A user is `{"by": "user", "value": "acme/alice"}`; where one of the two names has a slash in it, `organization` says
+where the first ends: `{"by": "user", "organization": "acme/b", "value": "acme/b/c"}`.
 """
 
 from collections.abc import Callable, Collection
 from typing import Final, TypeGuard
 
 from extauthz.pdp.policy import Issuer
-from extauthz.pdp.revocation.revocation import DEFAULT_LIFE_S, Revocation, RevocationFault, RevokedBy, fault_in
+from extauthz.pdp.revocation.revocation import (
+    DEFAULT_LIFE_S,
+    OPERATOR_SOURCE,
+    ORDERED,
+    Revocation,
+    RevocationFault,
+    RevokedBy,
+    fault_in,
+)
 from extauthz.pdp.strict_json import JsonFault, JsonValue, read_json
 
 MAX_AT_ONCE: Final = 100
 """Items of one request: two for a token, and room for scripts."""
-SOURCE: Final = "admin"
+SOURCE: Final = OPERATOR_SOURCE
 
-_MEMBERS: Final = ("by", "value", "issuer", "client", "before", "until")
+_MEMBERS: Final = ("by", "value", "issuer", "client", "organization", "before", "until")
 
 
 def read_request(
@@ -44,20 +54,35 @@ def _item(
 ) -> Revocation | RevocationFault:
     if not isinstance(entry, dict) or not entry.keys() <= set(_MEMBERS):
         return RevocationFault(f"not an object with members of {', '.join(_MEMBERS)}, and only these")
-    value, given, client = (entry.get(name, "") for name in ("value", "issuer", "client"))
+    value, given, client, organization = (entry.get(name, "") for name in ("value", "issuer", "client", "organization"))
     before, until = entry.get("before", int(now)), entry.get("until", int(now) + DEFAULT_LIFE_S)
-    by = next((kind for kind in RevokedBy if kind == entry.get("by")), None)
+    by = next((kind for kind in ORDERED if kind == entry.get("by")), None)
     if by is None:
-        return RevocationFault(f"`by` is none of {', '.join(RevokedBy)}")
-    if not (isinstance(value, str) and isinstance(given, str) and isinstance(client, str)):
-        return RevocationFault("`value`, `issuer` and `client` are texts")
+        return RevocationFault(f"`by` is not one of {', '.join(ORDERED)}")
+    if not (isinstance(value, str) and isinstance(given, str)):
+        return RevocationFault("`value` and `issuer` are texts")
+    if not (isinstance(client, str) and isinstance(organization, str)):
+        return RevocationFault("`client` and `organization` are texts")
+    if by is RevokedBy.USER and not organization and value.count("/") != 1:
+        return RevocationFault(
+            "`value` of a user is `organization/name` with one slash: where a name has a slash, say in `organization` "
+            "where the first ends"
+        )
     if not (_is_date(before) and _is_date(until)):
         return RevocationFault("`before` and `until` are whole Unix seconds")
     issuer = _issuer(by, given, issuers)
     if isinstance(issuer, RevocationFault):
         return issuer
     item = Revocation(
-        id=new_id(), by=by, issuer=issuer, value=value, client=client, before=before, until=until, source=SOURCE
+        id=new_id(),
+        by=by,
+        issuer=issuer,
+        value=value,
+        client=client,
+        organization=organization,
+        before=before,
+        until=until,
+        source=SOURCE,
     )
     return fault_in(item, now) or item
 

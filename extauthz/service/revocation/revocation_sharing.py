@@ -11,7 +11,8 @@ messenger and no authority. Nobody takes what it says for complete or for lastin
 4. A round is complete when every entry was read and understood. An entry that cannot be is looked at again in the next
    rounds; until it can be read, or ends, the process does not count as in step.
 
-Nothing that stands in the store, and nothing that does not, removes an item from a process that knows it.
+Nothing that stands in the store, and nothing that does not, removes an item from a process that knows it. Only an item
+for which a merged one stands (`service.revocation.bounds`) is let go of, here, and in the log once that has the merged.
 """
 
 import asyncio
@@ -85,7 +86,11 @@ class RevocationLog(Protocol):
         ...
 
     async def prune(self, entries: Sequence[Entry]) -> None:
-        """Remove entries whose items have ended."""
+        """Remove entries whose items have ended, by the store's own clock."""
+        ...
+
+    async def retire(self, entries: Sequence[Entry]) -> None:
+        """Remove entries and items for which the log has a merged item."""
         ...
 
 
@@ -106,6 +111,7 @@ class RevocationSharing:
         self._doubtful: dict[str, Entry] = {}
         self._unshared: dict[str, Revocation] = {}
         self._ended: list[Entry] = []
+        self._retired: list[Entry] = []
         self._full = False
 
     async def round(self) -> str:
@@ -127,7 +133,7 @@ class RevocationSharing:
 
     async def share(self, items: Iterable[Revocation]) -> bool:
         """Write items that are in force here; False: not now, and every round tries again."""
-        wanted = {item.id: item for item in items}
+        wanted = {item.id: item for item in items if not self._revocations.replaced(item.id)}
         self._unshared |= wanted
         await self._write()
         return wanted.keys().isdisjoint(self._unshared)
@@ -176,6 +182,7 @@ class RevocationSharing:
             self._unshared |= {item.id: item for item in items if item.id not in there}
             await asyncio.sleep(0)
         self._head, self._whole_at, self._doubtful, self._ended = head, now, doubtful, ended
+        self._retired = [entry for entry in entries if self._revocations.replaced(entry.id)]
         if not 0 <= now - self._reread_at < WHOLE_EVERY_S:
             self._reread_at = now
             await self._read_again(known)
@@ -220,17 +227,26 @@ class RevocationSharing:
             return
 
     async def _write(self) -> None:
+        self._unshared |= {item.id: item for item in self._revocations.take_merges()}
         try:
             for batch in _batches(list(self._unshared.values())):
-                await self._log.append(batch, self._clock())
+                await self._log.append(batch, self._now_for(batch))
                 for item in batch:
                     self._unshared.pop(item.id, None)
+            retired, self._retired = self._retired, []
+            for entries in _batches(retired):
+                await self._log.retire(entries)
             ended, self._ended = self._ended, []
             for entries in _batches(ended):
                 await self._log.prune(entries)
         except StoreUnavailable:
             # What could not be written is tried again in the next round; what could not be removed, in the next whole.
             self._observer.looked_up(Tier.REDIS, CacheKind.REVOCATION, CacheResult.UNAVAILABLE)
+
+    def _now_for(self, items: Iterable[Revocation]) -> float:
+        """The moment from which their lives are counted: a clock that was set ahead must not shorten them."""
+        now = self._clock()
+        return min([now, *(item.until - self._revocations.life_s(item, now) for item in items)])
 
     def _incomplete(self) -> str:
         if self._full:

@@ -31,6 +31,8 @@ class RefusedCause(StrEnum):
     """No revocation in force has this id."""
     FULL = "full"
     """The process holds as many as it can."""
+    MERGED = "merged"
+    """It stands for several others, which are gone: taking it back would let tokens pass that each of them refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,6 +173,7 @@ class TestMetrics:
         telemetry = opened()
         telemetry.keys_from(lambda: (KeySetState(issuer="casdoor", age_s=12.5, keys=2, last_fault=""),))
         telemetry.revocation_lag_from(lambda: 0.25)
+        telemetry.revocation_counts_from(lambda: {"exact": 7, "merged": 1})
         observe_everything(telemetry.observer)
         found = samples(telemetry)
         allowed = (("mcp_method_name", "tools/call"), ("outcome", "allow"), ("reason", "allowed"))
@@ -194,6 +195,8 @@ class TestMetrics:
         assert found["extauthz_jwks_fetches_total", (("issuer", "casdoor"), ("result", "ok"))] == 1
         assert found["extauthz_policy_reloads_total", (("result", "failed"),)] == 1
         assert found["extauthz_revocation_lag_seconds", ()] == 0.25
+        assert found["extauthz_revocation_items", (("kind", "exact"),)] == 7
+        assert found["extauthz_revocation_items", (("kind", "merged"),)] == 1
 
     def test_durations_are_a_histogram_with_buckets_from_ten_microseconds(self, opened: Open) -> None:
         telemetry = opened()
@@ -225,6 +228,7 @@ class TestMetrics:
     def test_otlp_gets_the_same_metrics_under_their_own_names(self, opened: Open, collector: OtlpReceiver) -> None:
         telemetry = opened({"OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.grpc_endpoint})
         telemetry.keys_from(lambda: (KeySetState(issuer="casdoor", age_s=12.5, keys=2, last_fault=""),))
+        telemetry.revocation_counts_from(lambda: {"exact": 7, "merged": 1})
         observe_everything(telemetry.observer)
         telemetry.stop()
         durations = {
@@ -245,6 +249,7 @@ class TestMetrics:
             "extauthz.jwks.fetches": "{fetch}",
             "extauthz.policy.reloads": "{reload}",
             "extauthz.revocation.lag": "s",
+            "extauthz.revocation.items": "{revocation}",
         }
         (check,) = [
             point

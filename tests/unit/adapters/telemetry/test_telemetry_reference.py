@@ -52,6 +52,7 @@ def exposed() -> str:
         registry=CollectorRegistry(),
     )
     telemetry.keys_from(lambda: (KeySetState(issuer="casdoor", age_s=1.0, keys=1, last_fault=""),))
+    telemetry.revocation_counts_from(lambda: {"exact": 1, "merged": 0})
     observer = telemetry.observer
     observer.checked(EVERYTHING)
     observer.looked_up(Tier.MEMORY, CacheKind.TOKEN, CacheResult.HIT)

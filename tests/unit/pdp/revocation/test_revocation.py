@@ -1,5 +1,6 @@
 """The value: its form, which tokens it means, and what is no revocation."""
 
+import itertools
 import json
 from dataclasses import replace
 from typing import Any
@@ -14,13 +15,18 @@ from extauthz.pdp.revocation.revocation import (
     Revocation,
     RevocationFault,
     RevokedBy,
+    covering_keys,
+    covers,
     fault_in,
     key_of,
     keys_of,
+    meant_keys,
+    merged,
     pack,
     parse,
     revokes,
     undo_of,
+    wider,
 )
 from extauthz.pdp.token.claims import MAX_IDENTITY_BYTES
 from tests.support.revocations import revocation
@@ -59,6 +65,12 @@ KINDS = {
     "client": {"by": RevokedBy.CLIENT, "value": CLIENT},
     "organization": {"by": RevokedBy.ORGANIZATION, "value": "acme"},
     "user": {"by": RevokedBy.USER, "value": "acme/alice"},
+    "user, framed": {"by": RevokedBy.USER, "value": "acme/alice", "organization": "acme"},
+    "user in other case": {"by": RevokedBy.USER, "value": "acme/ALICE"},
+    "subject within its organization": {"by": RevokedBy.SUBJECT, "value": SUBJECT, "organization": "acme"},
+    "jti within its organization": {"by": RevokedBy.JTI, "value": "j1", "organization": "acme"},
+    "tenant": {"by": RevokedBy.TENANT, "value": "acme"},
+    "issuer": {"by": RevokedBy.ISSUER, "value": ISSUER},
 }
 OTHERS = {
     "another token": {"by": RevokedBy.TOKEN, "value": "0" * 64},
@@ -68,6 +80,10 @@ OTHERS = {
     "a subject in other case": {"value": SUBJECT.upper()},
     "the subject at another client": {"value": SUBJECT, "client": "other"},
     "a client with the subject's name": {"by": RevokedBy.CLIENT, "value": SUBJECT},
+    "the subject within another organization": {"value": SUBJECT, "organization": "rival"},
+    "the jti within another organization": {"by": RevokedBy.JTI, "value": "j1", "organization": "rival"},
+    "another tenant": {"by": RevokedBy.TENANT, "value": "rival"},
+    "the user of an organization in other case": {"by": RevokedBy.USER, "value": "ACME/alice"},
     "an organization with the client's name": {"by": RevokedBy.ORGANIZATION, "value": CLIENT},
 }
 
@@ -91,9 +107,109 @@ def test_a_token_has_no_key_of_others(name: str) -> None:
     assert key_of(revocation(**OTHERS[name])) not in keys_of(token())
 
 
+@pytest.mark.parametrize("by", [RevokedBy.SUBJECT, RevokedBy.JTI, RevokedBy.TENANT])
+@pytest.mark.parametrize("changes", [{"organization": ""}, {"organization": "admin", "machine": True}])
+def test_tokens_that_belong_to_no_organization_are_meant_by_what_counts_within_one(
+    by: RevokedBy, changes: dict[str, Any]
+) -> None:
+    """Casdoor gives machines the organization `admin`, and a token format may leave `owner` out."""
+    value = {RevokedBy.SUBJECT: SUBJECT, RevokedBy.JTI: "j1", RevokedBy.TENANT: "acme"}[by]
+    within = {} if by is RevokedBy.TENANT else {"organization": "acme"}
+    item = revocation(by=by, value=value, **within)
+    assert not set(meant_keys(item)).isdisjoint(keys_of(token(**changes)))
+
+
+@pytest.mark.parametrize(
+    ("organization", "name", "revoked"),
+    [("acme/b", "c", True), ("acme", "b/c", False), ("acme/b/c", "", False), ("acme/b", "C", True)],
+)
+def test_an_organization_and_a_name_are_not_one_string(organization: str, name: str, *, revoked: bool) -> None:
+    item = revocation(by=RevokedBy.USER, value="acme/b/c", organization="acme/b")
+    assert (key_of(item) in keys_of(token(organization=organization, name=name))) is revoked
+
+
+def test_an_item_of_before_is_divided_at_the_first_slash() -> None:
+    item = parsed(pack(revocation(by=RevokedBy.USER, value="acme/b/c")))
+    assert key_of(item) in keys_of(token(organization="acme", name="b/c"))
+
+
+def test_items_of_0_1_0_are_read_and_written_as_they_were() -> None:
+    item = revocation()
+    assert b"organization" not in pack(item)
+    assert parsed(pack(item)).organization == ""
+
+
+FORMS = [
+    *KINDS.values(),
+    {"by": RevokedBy.USER, "value": "acme/bob"},
+    {"by": RevokedBy.USER, "value": "rival/alice"},
+    {"by": RevokedBy.SUBJECT, "value": "bob", "client": CLIENT},
+    {"by": RevokedBy.SUBJECT, "value": SUBJECT, "organization": "rival"},
+    {"by": RevokedBy.ORGANIZATION, "value": "rival"},
+    {"by": RevokedBy.TENANT, "value": "rival"},
+    {"by": RevokedBy.JTI, "value": "j2", "organization": "acme"},
+]
+TOKENS = [
+    token(organization=organization, name=name, subject=subject, client_id=client, token_id=token_id, machine=machine)
+    for organization in ("acme", "rival", "")
+    for name in ("alice", "Bob", "")
+    for subject in (SUBJECT, "bob")
+    for client in (CLIENT, "")
+    for token_id in ("j1", "j2", "")
+    for machine in (False, True)
+]
+
+
+def refused(item: Revocation, issued_at: int) -> set[int]:
+    """Which of `TOKENS`, issued then, an item refuses."""
+    keys = set(meant_keys(item))
+    return {
+        number for number, each in enumerate(TOKENS) if not keys.isdisjoint(keys_of(each)) and revokes(item, issued_at)
+    }
+
+
+@pytest.mark.parametrize("wide", FORMS, ids=str)
+def test_what_covers_another_refuses_every_token_that_it_refuses_for_as_long(wide: dict[str, Any]) -> None:
+    for narrow, before, until in itertools.product(FORMS, (NOW - 5, NOW, NOW + 5), (NOW + 50, NOW + 100, NOW + 150)):
+        one = revocation(**{"before": NOW, "until": NOW + 100, **wide})
+        other = revocation(**{"before": before, "until": until, **narrow})
+        if covers(one, other):
+            assert one.until >= other.until
+            for issued_at in (NOW - 10, NOW - 5, NOW, NOW + 5, NOW + 10):
+                assert refused(other, issued_at) <= refused(one, issued_at)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_every_wider_form_covers_and_its_key_is_told(form: dict[str, Any]) -> None:
+    item = revocation(**{"before": NOW, **form})
+    for each in wider(item):
+        assert covers(each, item)
+        assert fault_in(each, NOW) is None
+        assert key_of(each) in covering_keys(item)
+    assert covers(item, item)
+    assert set(covering_keys(item)) == {key_of(item), *(key_of(each) for each in wider(item))}
+
+
+def test_a_merged_item_covers_all_of_which_it_is_made_and_is_the_same_wherever_it_is_made() -> None:
+    several = [revocation(before=NOW - number, until=NOW + 10 * number, client=f"c{number}") for number in range(1, 4)]
+    form = replace(several[0], client="")
+    wide = merged(several, form)
+    assert all(covers(wide, each) for each in several)
+    assert merged(reversed(several), replace(form, id="another-1", before=0)) == wide
+    assert fault_in(wide, NOW) is None
+    assert parsed(pack(wide)) == wide
+
+
+def test_an_undo_covers_nothing_and_is_covered_by_nothing() -> None:
+    item = revocation()
+    undo = undo_of(item, id="undo-0002", source="admin")
+    assert not covers(undo, item)
+    assert not covers(item, undo)
+
+
 def test_a_token_without_jti_client_and_organization_has_no_keys_of_these() -> None:
     bare = keys_of(token(token_id="", client_id="", organization=""))
-    assert {key[0] for key in bare} == {RevokedBy.TOKEN, RevokedBy.SUBJECT}
+    assert {key[0] for key in bare} == {RevokedBy.TOKEN, RevokedBy.SUBJECT, RevokedBy.TENANT, RevokedBy.ISSUER}
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extauthz.pdp.revocation.revocation import DEFAULT_LIFE_S, MAX_LIFE_S, Revocation, RevocationFault, RevokedBy
+from extauthz.pdp.revocation.revocation import (
+    DEFAULT_LIFE_S,
+    MAX_LIFE_S,
+    ORDERED,
+    Revocation,
+    RevocationFault,
+    RevokedBy,
+)
 from extauthz.pdp.revocation.revocation_request import MAX_AT_ONCE, read_request
 from tests.support.tokens import ISSUER, NOW, issuer
 
@@ -41,9 +48,13 @@ class TestOrdinary:
             source="admin",
         )
 
-    @pytest.mark.parametrize("by", [kind for kind in RevokedBy if kind is not RevokedBy.TOKEN])
-    def test_every_kind_can_be_asked_for(self, by: RevokedBy) -> None:
-        assert one({"by": by, "value": "x"}).by is by
+    @pytest.mark.parametrize("by", [kind for kind in ORDERED if kind is not RevokedBy.TOKEN])
+    def test_every_kind_of_an_operator_can_be_asked_for(self, by: RevokedBy) -> None:
+        assert one({"by": by, "value": "acme/x" if by is RevokedBy.USER else "x"}).by is by
+
+    def test_names_with_slashes_are_divided_by_the_organization(self) -> None:
+        item = one({"by": "user", "organization": "acme/b", "value": "acme/b/c"})
+        assert (item.organization, item.value) == ("acme/b", "acme/b/c")
 
     def test_a_token_is_named_by_its_digest_and_no_issuer(self) -> None:
         assert one({"by": "token", "value": DIGEST}).issuer == ""
@@ -69,9 +80,19 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a text": ("jti", "not an object"),
     "an unknown member": ({"by": "jti", "value": "j", "undoes": "item-00000000"}, "and only these"),
     "an id of its own": ({"by": "jti", "value": "j", "id": "item-00000000"}, "and only these"),
-    "no kind": ({"value": "j"}, "`by` is none of"),
-    "an unknown kind": ({"by": "everything", "value": "j"}, "`by` is none of"),
-    "a kind that is a list": ({"by": ["jti"], "value": "j"}, "`by` is none of"),
+    "no kind": ({"value": "j"}, "`by` is not one of"),
+    "an unknown kind": ({"by": "everything", "value": "j"}, "`by` is not one of"),
+    "a kind that is a list": ({"by": ["jti"], "value": "j"}, "`by` is not one of"),
+    "what only merging makes": ({"by": "tenant", "value": "acme"}, "`by` is not one of"),
+    "everything of an issuer": ({"by": "issuer", "value": "x"}, "`by` is not one of"),
+    "a user without an organization": ({"by": "user", "value": "alice"}, "with one slash"),
+    "a user that can be divided in two ways": ({"by": "user", "value": "acme/b/c"}, "where the first ends"),
+    "a user of another organization": (
+        {"by": "user", "organization": "rival", "value": "acme/alice"},
+        "with this `organization`",
+    ),
+    "an organization that is a number": ({"by": "user", "organization": 1, "value": "acme/alice"}, "are texts"),
+    "an organization of a client": ({"by": "client", "organization": "acme", "value": "c"}, "leave it out"),
     "no value": ({"by": "jti"}, "`value`"),
     "a value that is a number": ({"by": "jti", "value": 7}, "`value`"),
     "a token instead of its digest": ({"by": "token", "value": "eyJhbGciOi.e30.x"}, "SHA-256"),

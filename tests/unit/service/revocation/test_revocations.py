@@ -1,5 +1,6 @@
 """The list of one process: what it finds, how it ends, its limit, and when it may be missing something."""
 
+import random
 import threading
 from collections.abc import Iterable
 
@@ -244,3 +245,115 @@ def test_readers_and_writers_do_not_disturb_each_other() -> None:
         thread.join()
     assert wrong == []
     assert len(known) == 800
+
+
+# Clocks that are set.
+
+DAY_S = 86_400
+KEY = key_of(revocation())
+
+
+class Clocks:
+    """A wall clock that can be set, and the time that passes."""
+
+    def __init__(self) -> None:
+        self.wall = float(NOW)
+        self.passed = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.passed
+
+    def wait(self, seconds: float) -> None:
+        self.wall += seconds
+        self.passed += seconds
+
+    def holding(self, *items: Revocation) -> Revocations:
+        known = Revocations(monotonic=self.monotonic)
+        assert known.add(items, self.wall)
+        return known
+
+
+@pytest.mark.parametrize("ahead_s", [32 * DAY_S, 400 * DAY_S, -DAY_S])
+@pytest.mark.parametrize("looks", [True, False])
+def test_a_clock_that_is_set_and_set_back_loses_nothing(ahead_s: float, *, looks: bool) -> None:
+    clocks, item = Clocks(), revocation()
+    known = clocks.holding(item)
+    clocks.wall += ahead_s
+    assert finds(known, item, clocks.wall)
+    if looks:
+        assert known.items(clocks.wall) == (item,)
+        assert known.add([jti(1, until=int(clocks.wall) + 50)], clocks.wall)
+    clocks.wall -= ahead_s
+    assert finds(known, item, clocks.wall)
+    assert item in known.in_force(clocks.wall)
+
+
+def test_an_item_ends_when_both_clocks_say_so() -> None:
+    clocks, item = Clocks(), jti(1, until=UNTIL)
+    known = clocks.holding(item)
+    clocks.wall += 200
+    assert finds(known, item, clocks.wall)
+    clocks.wait(99)
+    assert finds(known, item, clocks.wall)
+    clocks.wait(1)
+    assert not finds(known, item, clocks.wall)
+    assert known.items(clocks.wall) == ()
+    assert known.look_from > clocks.wall
+
+
+def test_a_clock_set_back_keeps_items_until_their_end_by_it() -> None:
+    clocks, item = Clocks(), jti(1, until=UNTIL)
+    known = clocks.holding(item)
+    clocks.wall -= 3_600
+    clocks.wait(150)
+    assert finds(known, item, clocks.wall)
+    assert known.items(clocks.wall) == (item,)
+    clocks.wait(3_600)
+    assert known.items(clocks.wall) == ()
+
+
+def test_an_item_that_the_wall_clock_ended_and_brought_back_ends_at_its_end() -> None:
+    clocks, item = Clocks(), jti(1, until=UNTIL)
+    known = clocks.holding(item)
+    clocks.wall += 500
+    assert known.items(clocks.wall) == (item,)
+    clocks.passed += 100
+    clocks.wall -= 550
+    assert known.items(clocks.wall) == (item,)
+    clocks.wall = UNTIL - 1
+    assert known.items(clocks.wall) == (item,)
+    clocks.wall = UNTIL
+    assert known.items(clocks.wall) == ()
+
+
+def test_the_life_that_is_left_is_by_the_clock_that_says_longer() -> None:
+    clocks, item = Clocks(), jti(1, until=UNTIL)
+    known = clocks.holding(item)
+    assert known.life_s(item, clocks.wall) == 100
+    clocks.wall += 32 * DAY_S
+    assert known.life_s(item, clocks.wall) == 100
+    clocks.wall = NOW - 50.0
+    assert known.life_s(item, clocks.wall) == 150
+    assert Revocations().life_s(item, NOW) == 100
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_however_the_clock_is_set_no_item_ends_before_its_time_has_passed(seed: int) -> None:
+    lots, clocks = random.Random(seed), Clocks()
+    known = Revocations(monotonic=clocks.monotonic)
+    born: dict[str, tuple[Revocation, float]] = {}
+    for number in range(120):
+        match lots.randrange(4):
+            case 0:
+                item = jti(1_000 * seed + number, until=int(clocks.wall) + lots.randrange(1, 200))
+                assert known.add([item], clocks.wall)
+                born[item.id] = (item, clocks.passed + item.until - clocks.wall)
+            case 1:
+                clocks.wall += lots.choice((-3_600, 3_600, 100, -100, 32 * DAY_S, -32 * DAY_S))
+            case 2:
+                clocks.wait(lots.randrange(60))
+            case _:
+                known.items(clocks.wall)
+        for item, steady_end in born.values():
+            if clocks.passed < steady_end - 1e-6:
+                assert finds(known, item, clocks.wall)
