@@ -24,6 +24,7 @@ def admin_actions(settings: RevocationSettings, service: Service) -> AdminAction
         ),
         log=LoggedEvents(time.monotonic),
         clock=time.time,
+        monotonic=time.monotonic,
         new_id=_new_id,
     )
     return AdminActions(

@@ -194,6 +194,50 @@ def test_a_webhook_of_casdoor_ends_the_tokens_of_a_user_who_was_deleted(served: 
     assert outcome(served, text) == "401 token_revoked"
 
 
+def hook(served: Served, sent: dict[str, Any]) -> tuple[int, Any]:
+    sent = {**sent, "name": f"record-{time.monotonic_ns()}"}
+    return post(served, "/events/casdoor/webhook", json.dumps(sent), Authorization=f"Bearer {WEBHOOK_SECRET}")
+
+
+def acting(user: str, *, admin: bool, organization: str = "acme") -> dict[str, Any]:
+    row = {"owner": organization, "name": user, "isAdmin": admin}
+    return {"organization": organization, "user": user, "extendedUser": row, "at": int(time.time())}
+
+
+def test_a_user_of_another_tenant_locks_nobody_out(served: Served) -> None:
+    text = token("victim")
+    posted = '{"owner":"acme","name":"victim","isForbidden":true,"Owner":"rival","Name":"eve","IsForbidden":false}'
+    eve = acting("eve", admin=False, organization="rival")
+    sent = record("update-user", posted=posted, requestUri="/api/update-user?id=rival/eve", **eve)
+    assert hook(served, sent) == (200, {"revoked": 0})
+    organization = record("delete-organization", posted='{"owner":"zzz","name":"acme","Name":"rival"}', **eve)
+    assert hook(served, organization) == (200, {"revoked": 0})
+    assert outcome(served, text) == "allowed"
+
+
+@pytest.mark.parametrize(
+    ("claims", "posted"),
+    [
+        ({"name": "frank"}, {"name": "FRANK"}),
+        ({"name": "before"}, {"name": "after", "id": "sub-of-before"}),
+        ({"name": None, "sub": "sub-of-nameless"}, {"name": "nameless", "id": "sub-of-nameless"}),
+        ({"name": "stuffed"}, {"name": "stuffed", "score": 2**53, "properties": {"p": "x" * 300_000}}),
+    ],
+    ids=["another case", "renamed before", "a token without a name", "a record stuffed by its user"],
+)
+def test_a_user_who_is_forbidden_is_refused_whatever_token_and_record_look_like(
+    served: Served, claims: dict[str, Any], posted: dict[str, Any]
+) -> None:
+    name = claims["name"] or "nameless"
+    members = {"scope": "weather:read", "sub": f"sub-of-{name}", "jti": f"admin/{name}", **claims}
+    text = mint({key: value for key, value in members.items() if value is not None}, now=time.time() - 10)
+    assert outcome(served, text) == "allowed"
+    uri = f"/api/update-user?id=acme/{posted['name']}"
+    sent = {"owner": "acme", "isForbidden": True, **posted}
+    assert hook(served, record("update-user", posted=sent, requestUri=uri, **acting("root", admin=True)))[0] == 200
+    assert outcome(served, text) == "401 token_revoked"
+
+
 def test_every_command_of_the_page_works(
     served: Served, command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,6 +91,7 @@ class AdminPort:
             secrets=self.secrets,
             log=LoggedEvents(lambda: self.now),
             clock=lambda: self.now,
+            monotonic=lambda: self.now,
             new_id=lambda: f"event-{next(ids):08}",
         )
         self.actions = AdminActions(

@@ -24,7 +24,12 @@ from extauthz.service.revocation.events import EventKind, Events, NotTaken, NotT
 from extauthz.service.revocation.revoking import Refused, RefusedCause, Revoker, Spread
 
 MAX_BODY_BYTES: Final = 256 * 1024
-"""Of a request: some 3,500 token hashes in a notification, an audit record with a large user in a webhook."""
+"""Of an order or a logout token: 100 items of the largest usual kind."""
+MAX_NOTICE_BYTES: Final = 1024 * 1024
+"""Of an SSO-logout notification, whose signature is inside: some 14,000 token hashes of one user."""
+MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
+"""Of a webhook whose sender has the secret: as much as Casdoor's column for the object holds (`mediumtext`), so that
+nobody escapes by what stands in a record."""
 MAX_FORM_FIELDS: Final = 16
 NOTICE_FIELD: Final = "notification"
 """The form field of a notification: the `Parameter` of Casdoor's notification provider."""
@@ -54,8 +59,7 @@ class AdminRequest:
     @property
     def bearer(self) -> str:
         """The credentials of scheme Bearer (RFC 6750 §2.1); empty when there are none."""
-        scheme, _, credentials = self.headers.get("authorization", "").partition(" ")
-        return credentials.strip() if scheme.lower() == "bearer" else ""
+        return _bearer(self.headers.get("authorization", ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +109,17 @@ class AdminActions:
                 return ("POST",)
             case _:
                 return ()
+
+    def max_body_bytes(self, path: str, authorization: str) -> int:
+        """How large a body is read for a path, given the request's header `Authorization`."""
+        match path.split("/")[1:]:
+            case ["events", _, EventKind.WEBHOOK]:
+                known = self._events.knows_webhook(_bearer(authorization))
+                return MAX_RECORD_BYTES if known else MAX_BODY_BYTES
+            case ["events", _, EventKind.SSO_LOGOUT]:
+                return MAX_NOTICE_BYTES
+            case _:
+                return MAX_BODY_BYTES
 
     def answer(self, request: AdminRequest) -> AdminAnswer:
         """Answer a request with one of the methods of its path."""
@@ -173,6 +188,11 @@ class AdminActions:
         return _event_answer(self._events.sso_logout(issuer, given.encode(errors="replace")))
 
 
+def _bearer(authorization: str) -> str:
+    scheme, _, credentials = authorization.partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else ""
+
+
 def _form_field(form: bytes, name: str) -> str | None:
     """The value of a field that is there once."""
     try:
@@ -192,6 +212,7 @@ def _shown(item: Revocation) -> dict[str, Any]:
         "issuer": item.issuer,
         "value": item.value,
         "client": item.client,
+        "organization": item.organization,
         "before": item.before,
         "until": item.until,
         "source": item.source,
@@ -211,6 +232,8 @@ def _ordered(outcome: Spread | Refused, told: Mapping[str, Any]) -> AdminAnswer:
             status = HTTPStatus.NOT_FOUND
         case RefusedCause.FULL:
             status = HTTPStatus.INSUFFICIENT_STORAGE
+        case RefusedCause.MERGED:
+            status = HTTPStatus.CONFLICT
         case _:
             assert_never(outcome.cause)
     return _refused(status, outcome.detail)

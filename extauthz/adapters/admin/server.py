@@ -225,23 +225,27 @@ class _Handler(BaseHTTPRequestHandler):
         actions = self._admin.actions
         if actions is None or not actions.methods(path):
             return None
-        body = self._body() if self.command == "POST" else b""
         names = [name.lower() for name in self.headers]
         headers = {name: self.headers[name] for name in names if names.count(name) == 1}
+        allowed = actions.max_body_bytes(path, headers.get("authorization", ""))
+        body = self._body(allowed) if self.command == "POST" else b""
         return actions.answer(AdminRequest(method=self.command, path=path, query=query, headers=headers, body=body))
 
-    def _body(self) -> bytes:
+    def _body(self, allowed: int) -> bytes:
         lengths = self.headers.get_all("Content-Length", [])
         if "Transfer-Encoding" in self.headers or len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
             raise _Unread(HTTPStatus.LENGTH_REQUIRED, "send the body whole, with its Content-Length")
         length = int(lengths[0])
         try:
-            if length > MAX_BODY_BYTES:
+            if length > allowed:
                 # Read and thrown away: closing a connection with unread bytes takes the answer from the client.
                 thrown_away = min(length, MAX_THROWN_AWAY_BYTES)
                 for start in range(0, thrown_away, MAX_BODY_BYTES):
                     self.rfile.read(min(MAX_BODY_BYTES, thrown_away - start))
-                raise _Unread(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"send at most {MAX_BODY_BYTES} bytes")
+                _log.warning(
+                    "a request to the admin port was not read: %d bytes, at most %d are taken", length, allowed
+                )
+                raise _Unread(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"send at most {allowed} bytes")
             body = self.rfile.read(length)
         except OSError as error:
             raise _Unread(HTTPStatus.REQUEST_TIMEOUT, f"send the body within {MAX_CONNECTION_S:g} s") from error

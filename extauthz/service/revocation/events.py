@@ -2,43 +2,36 @@
 
     back-channel logout     signed by the issuer with its own keys              pdp.logout_token
     SSO-logout notification signed with a client secret                         pdp.casdoor_events
-    webhook                 sent with a secret in a header                      pdp.casdoor_events
+    webhook                 sent with a secret in a header                      pdp.casdoor_webhook
 
 Each is addressed to one issuer of the policy, by its name there. An event can only ever refuse tokens, and only those
 issued before its own moment: whoever forges or repeats one gains no access.
 """
 
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from extauthz.pdp.decision.decision import Deny
 from extauthz.pdp.policy import Issuer, Policy
-from extauthz.pdp.revocation.casdoor_events import (
-    MAX_WEBHOOK_AGE_S,
-    CasdoorEvent,
-    EventFault,
-    Ignored,
-    read_sso_logout,
-    read_webhook,
-)
+from extauthz.pdp.revocation.casdoor_events import CasdoorEvent, EventFault, Ignored, read_sso_logout
+from extauthz.pdp.revocation.casdoor_webhook import MAX_WEBHOOK_AGE_S, read_webhook
 from extauthz.pdp.revocation.logout_token import MAX_EVENT_AGE_S, MAX_EVENT_AHEAD_S, judge_logout
-from extauthz.pdp.revocation.revocation import Key, Revocation, RevokedBy, key_of
+from extauthz.pdp.revocation.revocation import OPERATOR_SOURCE, Key, Revocation, covers, is_one_token, key_of
 from extauthz.pdp.token.claims import shown
 from extauthz.pdp.token.signed_token import SignedToken, inspect
 from extauthz.pdp.token.token_fault import TokenFault
 from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.needs import Answer, Need, Resolved
+from extauthz.service.revocation.bounds import MAX_OF_TOKENS
 from extauthz.service.revocation.replay import Replays
 from extauthz.service.revocation.revoking import Refused, RefusedCause, Revoker, Spread
 from extauthz.service.tokens.authentication import Moment, signed_by
 
 CASDOOR: Final = "casdoor"
 """The profile of issuers that send notifications and webhooks."""
-
-_ONE_TOKEN: Final = frozenset({RevokedBy.TOKEN, RevokedBy.JTI})
 
 
 class EventKind(StrEnum):
@@ -65,9 +58,10 @@ class NotTakenCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The event was believed. `spread` is None where nothing new followed from it; `detail` then says why."""
+    """The event was believed. `spread` is None where there was nothing to put in force; `detail` then says why."""
 
     revoked: int
+    """How many revocations refuse what nothing else in force refuses."""
     spread: Spread | None
     detail: str = ""
 
@@ -115,10 +109,6 @@ class EventLog(Protocol):
         ...
 
 
-_Event: TypeAlias = tuple[str, tuple[Revocation, ...]]
-"""What is the same when the event comes again, and what follows from it."""
-
-
 class Events:
     """Takes events, from any thread but that of the I/O loop. Never raises for what was sent."""
 
@@ -132,14 +122,17 @@ class Events:
         secrets: EventSecrets,
         log: EventLog,
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
         new_id: Callable[[], str],
     ) -> None:
+        """`clock` gives Unix seconds, by which events are judged; `monotonic` seconds that nobody sets."""
         self._policy = policy
         self._ring = ring
         self._supply = supply
         self._revoker = revoker
         self._secrets = secrets
         self._clock = clock
+        self._monotonic = monotonic
         self._new_id = new_id
         self._replays = Replays()
         self._log = log
@@ -160,7 +153,8 @@ class Events:
         if isinstance(judged, TokenFault):
             return self._not_taken(kind, NotTakenCause.INVALID, judged.detail)
         revocations = judged.revocations(issuer, now, self._new_id)
-        return self._take(kind, issuer, (judged.token_id, revocations), MAX_EVENT_AGE_S + MAX_EVENT_AHEAD_S)
+        event = CasdoorEvent(replay_id=judged.token_id, revocations=revocations)
+        return self._take(kind, issuer, event, MAX_EVENT_AGE_S + MAX_EVENT_AHEAD_S)
 
     def sso_logout(self, issuer_name: str, content: bytes) -> Taken | NotTaken:
         """An SSO-logout notification of Casdoor (casdoor.md §7.3)."""
@@ -182,6 +176,10 @@ class Events:
             return self._not_taken(kind, NotTakenCause.UNAUTHENTICATED, detail)
         found = read_webhook(body, issuer, self._clock(), self._new_id)
         return self._read(kind, issuer, found, MAX_WEBHOOK_AGE_S + MAX_EVENT_AHEAD_S)
+
+    def knows_webhook(self, secret: str) -> bool:
+        """Whether this is a secret of webhooks."""
+        return is_one_of(secret, self._secrets.webhook)
 
     def _casdoor(self, kind: EventKind, issuer_name: str, secrets: tuple[bytes, ...], hint: str) -> Issuer | NotTaken:
         issuer = self._policy().issuers.get(issuer_name)
@@ -217,39 +215,70 @@ class Events:
             case Ignored(detail):
                 self._log.ignored(kind, issuer.name, detail)
                 return Taken(0, None, detail)
-            case CasdoorEvent(replay_id=replay_id, revocations=revocations):
-                return self._take(kind, issuer, (replay_id, revocations), life_s)
+            case CasdoorEvent():
+                return self._take(kind, issuer, found, life_s)
 
-    def _take(self, kind: EventKind, issuer: Issuer, event: _Event, life_s: float) -> Taken | NotTaken:
-        replay_id, revocations = event
-        name = (kind, issuer.name, replay_id)
-        if not self._replays.first(name, self._clock(), life_s):
+    def _take(self, kind: EventKind, issuer: Issuer, event: CasdoorEvent, life_s: float) -> Taken | NotTaken:
+        name = (kind, issuer.name, event.replay_id)
+        if not self._replays.first(name, self._monotonic(), life_s):
             return Taken(0, None, "this event was taken before")
-        new = tuple(self._news(revocations))
-        if not new:
+        known = self._revoker.listed()
+        items = _not_said_before(_within_bounds(event, known), known)
+        if not items:
             return Taken(0, None, "all of it is revoked already")
-        spread = self._revoker.revoke(new)
+        spread = self._revoker.revoke(items)
         if isinstance(spread, Refused):
             self._replays.forget(name)
             cause = NotTakenCause.INVALID if spread.cause is RefusedCause.INVALID else NotTakenCause.UNAVAILABLE
             return self._not_taken(kind, cause, spread.detail)
-        self._log.taken(kind, issuer.name, len(new), spread)
-        return Taken(len(new), spread)
-
-    def _news(self, revocations: Iterable[Revocation]) -> Iterable[Revocation]:
-        """Those that say more than what is in force."""
-        known: dict[Key, int] = {}
-        for item in self._revoker.listed():
-            key = key_of(item)
-            known[key] = max(item.before, known.get(key, item.before))
-        for item in revocations:
-            before = known.get(key_of(item))
-            if before is None or (item.by not in _ONE_TOKEN and before < item.before):
-                yield item
+        revoked = len(_news(items, known))
+        self._log.taken(kind, issuer.name, revoked, spread)
+        return Taken(revoked, spread)
 
     def _not_taken(self, kind: EventKind, cause: NotTakenCause, detail: str) -> NotTaken:
         self._log.not_taken(kind, cause, detail)
         return NotTaken(cause, detail)
+
+
+def _within_bounds(event: CasdoorEvent, known: Sequence[Revocation]) -> tuple[Revocation, ...]:
+    """What an event revokes: single tokens only while there is room for them, since nothing is wider than these."""
+    single = sum(is_one_token(item) for item in event.revocations)
+    if not event.coarser or not single:
+        return event.revocations
+    there = sum(is_one_token(item) and item.source != OPERATOR_SOURCE for item in known)
+    return event.revocations if there + single <= MAX_OF_TOKENS else event.coarser
+
+
+def _not_said_before(items: Sequence[Revocation], known: Sequence[Revocation]) -> tuple[Revocation, ...]:
+    """Those that have to be kept: also what something else in force refuses as well, which may be taken back.
+
+    What the same source has said of the same token, and of the same group until the same moment, is no new word.
+    """
+    said = _by_key(items, known)
+    return tuple(
+        item
+        for item in items
+        if not any(
+            covers(other, item) and other.source == item.source and (is_one_token(item) or other.before == item.before)
+            for other in said.get(key_of(item), ())
+        )
+    )
+
+
+def _news(items: Sequence[Revocation], known: Sequence[Revocation]) -> tuple[Revocation, ...]:
+    """Those that refuse something, or for longer, that nothing else in force does."""
+    there = _by_key(items, known)
+    return tuple(item for item in items if not any(covers(other, item) for other in there.get(key_of(item), ())))
+
+
+def _by_key(items: Sequence[Revocation], known: Sequence[Revocation]) -> dict[Key, list[Revocation]]:
+    wanted = {key_of(item) for item in items}
+    found: dict[Key, list[Revocation]] = {}
+    for other in known:
+        key = key_of(other)
+        if key in wanted:
+            found.setdefault(key, []).append(other)
+    return found
 
 
 def is_one_of(given: str, secrets: Iterable[bytes]) -> bool:

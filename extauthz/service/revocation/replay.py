@@ -9,7 +9,7 @@ before, about tokens from before its own moment."""
 
 
 class Replays:
-    """Thread-safe. Times are in Unix seconds."""
+    """Thread-safe. Times are in seconds that nobody sets."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

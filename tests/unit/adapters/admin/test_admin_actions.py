@@ -3,7 +3,7 @@
 import json
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -13,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.adapters.admin import server as admin_http
-from extauthz.adapters.admin.actions import MAX_BODY_BYTES, AdminRequest
+from extauthz.adapters.admin.actions import MAX_BODY_BYTES, MAX_NOTICE_BYTES, AdminRequest
 from extauthz.adapters.listening import TcpAddress
 from extauthz.pdp.policy import WhenStale
+from extauthz.pdp.principal import Principal, VerifiedToken
+from extauthz.pdp.revocation.revocation import keys_of
 from extauthz.service.needs import KeysCause, NeedKeys
-from extauthz.service.revocation import revocations
+from extauthz.service.revocation import bounds, revocations
+from extauthz.service.revocation import events as events_module
 from extauthz.service.revocation.events import EventSecrets
 from tests.support.admin_port import ADMIN_TOKEN, AdminPort, Answered
 from tests.support.casdoor_notices import HASHES, SSO_SECRET, WEBHOOK_SECRET, record, sso_logout
@@ -185,9 +188,17 @@ class TestOrders:
 
 
 class TestBodies:
-    @pytest.mark.parametrize("path", ["/revocations", LOGOUT, SSO_LOGOUT, WEBHOOK])
-    def test_a_body_that_is_too_large_is_refused(self, port: AdminPort, path: str) -> None:
-        assert port.ask("POST", path, b"x" * (MAX_BODY_BYTES + 1)).status == 413
+    @pytest.mark.parametrize(
+        ("path", "most"),
+        [
+            ("/revocations", MAX_BODY_BYTES),
+            (LOGOUT, MAX_BODY_BYTES),
+            (SSO_LOGOUT, MAX_NOTICE_BYTES),
+            (WEBHOOK, MAX_BODY_BYTES),
+        ],
+    )
+    def test_a_body_that_is_too_large_is_refused(self, port: AdminPort, path: str, most: int) -> None:
+        assert port.ask("POST", path, b"x" * (most + 1)).status == 413
 
     @pytest.mark.parametrize(
         "headers",
@@ -268,8 +279,15 @@ class TestBackchannelLogout:
 
     def test_a_later_logout_counts_anew_and_an_earlier_one_adds_nothing(self, port: AdminPort) -> None:
         log_out(port, mint_logout({"jti": "one"}))
-        assert log_out(port, mint_logout({"jti": "two", "iat": NOW - 5})).told == {"revoked": 0}
+        assert log_out(port, mint_logout({"jti": "two", "iat": NOW - 5})).told["revoked"] == 0
         assert log_out(port, mint_logout({"jti": "three", "iat": NOW + 5})).told["revoked"] == 1
+
+    def test_an_earlier_logout_counts_when_the_later_one_is_taken_back(self, port: AdminPort) -> None:
+        log_out(port, mint_logout({"jti": "later"}))
+        (later,) = port.revocations.in_force(NOW)
+        log_out(port, mint_logout({"jti": "earlier", "iat": NOW - 5}))
+        assert port.order("DELETE", f"/revocations/{later.id}").status == 200
+        assert refused_in(port, 0)
 
     def test_two_issuers_may_give_their_tokens_the_same_id(self) -> None:
         other = replace(CASDOOR, name="other", issuer="https://other.example.com")
@@ -338,6 +356,65 @@ class TestBackchannelLogout:
         assert log_out(port, mint_logout(), "/events/door/backchannel-logout").status == 404
 
 
+NEWS_OF_ALICE: dict[str, Callable[[AdminPort], Answered]] = {
+    "back-channel logout": lambda port: log_out(port, mint_logout()),
+    "notification": lambda port: notify(port, sso_logout(accessTokenHashes=[HASHES[0]])),
+    "webhook": lambda port: hook(port, record("logout", organization="acme", user="alice")),
+    "token deleted": lambda port: hook(port, record("delete-token", posted={"owner": "admin", "name": "t"})),
+    "organization deleted": lambda port: hook(
+        port, record("delete-organization", posted={"owner": "admin", "name": "acme"})
+    ),
+}
+ORDERS_LIKE_IT: dict[str, dict[str, Any]] = {
+    "back-channel logout": {"by": "subject", "value": SUBJECT, "client": CLIENT},
+    "notification": {"by": "user", "value": "acme/alice"},
+    "webhook": {"by": "user", "value": "acme/alice"},
+    "token deleted": {"by": "jti", "value": "admin/t"},
+    "organization deleted": {"by": "organization", "value": "acme"},
+}
+
+
+def refused_in(port: AdminPort, seconds: float, *, name: str = "alice", **claims: Any) -> bool:
+    """Whether a token of alice that was issued before the event is refused so much later."""
+    principal = Principal(
+        issuer=ISSUER,
+        subject=claims.get("subject", SUBJECT),
+        organization=claims.get("organization", "acme"),
+        name=name,
+        client_id=CLIENT,
+        scopes=frozenset(),
+        roles=frozenset(),
+        groups=frozenset(),
+        machine=False,
+    )
+    token = VerifiedToken(principal=principal, issued_at=NOW - 60, expires_at=NOW, token_id="admin/t", digests=(b"d",))
+    return port.revocations.revoked(keys_of(token), token.issued_at, port.now + seconds) is not None
+
+
+@pytest.mark.parametrize("kind", NEWS_OF_ALICE)
+class TestNews:
+    """What an event says counts whatever else is in force about the same tokens."""
+
+    def test_an_order_that_ends_soon_does_not_swallow_an_event(self, port: AdminPort, kind: str) -> None:
+        assert port.order("POST", "/revocations", {**ORDERS_LIKE_IT[kind], "until": NOW + 60}).status == 200
+        answer = NEWS_OF_ALICE[kind](port)
+        assert (answer.status, answer.told["revoked"] > 0) == (200, True)
+        assert refused_in(port, 61)
+
+    def test_taking_back_what_hid_an_event_leaves_the_event_in_force(self, port: AdminPort, kind: str) -> None:
+        order = port.order("POST", "/revocations", {**ORDERS_LIKE_IT[kind], "until": NOW + 40 * 86_400})
+        assert NEWS_OF_ALICE[kind](port).status == 200
+        (item,) = order.told["revocations"]
+        assert port.order("DELETE", f"/revocations/{item['id']}").status == 200
+        assert refused_in(port, 0)
+
+    def test_the_same_event_again_is_not_kept_twice(self, port: AdminPort, kind: str) -> None:
+        NEWS_OF_ALICE[kind](port)
+        held = len(port.revocations)
+        NEWS_OF_ALICE[kind](port)
+        assert len(port.revocations) == held
+
+
 class TestSsoLogout:
     def test_a_notification_revokes_the_user_and_the_tokens(self, port: AdminPort) -> None:
         assert notify(port, sso_logout()).told == {"revoked": 3, "spread": "alone"}
@@ -356,14 +433,34 @@ class TestSsoLogout:
         later = sso_logout(nonce="another", timestamp=NOW + 1, accessTokenHashes=[*HASHES, "c" * 64])
         assert notify(port, later).told["revoked"] == 2
 
-    def test_as_many_tokens_as_fit_are_taken_and_do_not_flood_the_log(
+    def test_more_tokens_than_are_taken_one_by_one_end_by_user_and_subject(
         self, port: AdminPort, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO)
         hashes = [f"{number:064x}" for number in range(3_400)]
-        assert notify(port, sso_logout(accessTokenHashes=hashes)).told["revoked"] == 3_401
-        assert "and 3381 more revocations from casdoor-sso-logout" in caplog.text
+        assert notify(port, sso_logout(accessTokenHashes=hashes)).told["revoked"] == 2
+        assert refused_in(port, 0)
+        assert refused_in(port, 0, name="", organization="")
+        assert not refused_in(port, 0, organization="rival")
         assert len(caplog.records) < 30
+
+    def test_a_user_with_ten_thousand_tokens_fits(self, port: AdminPort) -> None:
+        hashes = [f"{number:064x}" for number in range(10_000)]
+        assert notify(port, sso_logout(accessTokenHashes=hashes)).status == 200
+        assert refused_in(port, 0)
+
+    def test_many_notifications_fill_no_more_than_their_share(
+        self, port: AdminPort, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(events_module, "MAX_OF_TOKENS", 250)
+        for number in range(14):
+            hashes = [f"{number:032x}{each:032x}" for each in range(90)]
+            assert (
+                notify(port, sso_logout(nonce=f"n{number}", name=f"u{number}", accessTokenHashes=hashes)).status == 200
+            )
+        assert sum(by == "token" for by, _, _ in port.in_force) == 180
+        assert {value for by, value, _ in port.in_force if by == "user"} == {f"acme/u{number}" for number in range(14)}
+        assert refused_in(port, 0, name="")
 
     def test_another_secret_is_refused(self, port: AdminPort) -> None:
         assert notify(port, sso_logout(secret="x" * 40)).status == 400
@@ -411,6 +508,72 @@ class TestWebhook:
         issuer = replace(CASDOOR, profile="keycloak")
         with AdminPort(policy=policy(weather(issuers=(issuer,)))) as port:
             assert [hook(port, record("logout")).status, notify(port, sso_logout()).status] == [404, 404]
+
+    def test_a_forged_record_revokes_nobody(self, port: AdminPort) -> None:
+        """Casdoor changed eve alone, who sent both spellings, and the webhook carries both."""
+        eve = {
+            "organization": "rival",
+            "user": "eve",
+            "extendedUser": {"owner": "rival", "name": "eve", "isAdmin": False},
+        }
+        posted = '{"owner":"acme","name":"bob","isForbidden":true,"Owner":"rival","Name":"eve","IsForbidden":false}'
+        sent = record("update-user", posted=posted, requestUri="/api/update-user?id=rival/eve", **eve)
+        assert (hook(port, sent).status, port.in_force) == (200, set())
+
+    def test_an_administrator_without_her_row_is_told_of_at_casdoor_and_in_the_log(
+        self, port: AdminPort, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sent = record("delete-user", posted={"owner": "acme", "name": "bob"}, organization="acme", user="root")
+        assert (hook(port, sent).status, port.in_force) == (400, set())
+        assert "User extended" in caplog.text
+
+    @pytest.mark.parametrize("score", [str(2**53), "1e999"])
+    def test_nobody_hides_in_her_own_record(self, port: AdminPort, score: str) -> None:
+        large = "x" * 300_000
+        posted = f'{{"owner":"acme","name":"alice","score":{score},"properties":{{"p":"{large}"}},"isForbidden":true}}'
+        sent = record("update-user", posted=posted, requestUri="/api/update-user?id=acme/alice")
+        assert hook(port, sent).told["revoked"] == 1
+        assert refused_in(port, 0)
+
+    def test_a_large_record_is_read_for_the_secret_alone(
+        self, port: AdminPort, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sent = record("logout", organization="acme", user="alice", detail="x" * (3 * 1024 * 1024))
+        assert hook(port, sent, "x" * 40).status == 413
+        assert "was not read" in caplog.text
+        assert hook(port, sent).told["revoked"] == 1
+        assert port.ask("POST", WEBHOOK, b"x" * (MAX_BODY_BYTES + 1)).status == 413
+
+    @pytest.mark.parametrize("name", ["alice", "ALICE", "Alice"])
+    def test_a_name_in_any_case_is_the_users(self, port: AdminPort, name: str) -> None:
+        assert hook(port, record("delete-user", posted={"owner": "acme", "name": name})).told["revoked"] == 1
+        assert refused_in(port, 0)
+        assert not refused_in(port, 0, name="alicia", subject="another")
+
+    def test_a_token_without_organization_and_name_ends_with_its_subject(self, port: AdminPort) -> None:
+        hook(port, record("delete-user", posted={"owner": "acme", "name": "alice", "id": SUBJECT}))
+        assert refused_in(port, 0, name="", organization="")
+        assert refused_in(port, 0, name="before-the-rename")
+        assert not refused_in(port, 0, name="", organization="rival")
+
+    def test_a_flood_of_events_leaves_room_for_an_operator_and_loses_nobody(
+        self, port: AdminPort, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for name, value in (("MAX_OF_SOURCE", 40), ("MAX_OF_EVENTS", 60)):
+            monkeypatch.setattr(bounds, name, value)
+        monkeypatch.setattr(revocations, "MAX_REVOCATIONS", 70)
+        for number in range(100):
+            sent = record("delete-user", posted={"owner": "acme", "name": f"u{number}"}, name=f"record-{number}")
+            assert hook(port, sent).status == 200
+        assert hook(port, record("delete-user", posted={"owner": "acme", "name": "alice"})).status == 200
+        assert refused_in(port, 0)
+        assert "stand for several others" in caplog.text
+        orders = [{"by": "jti", "value": f"j{number}"} for number in range(10)]
+        assert port.order("POST", "/revocations", orders).status == 200
+        (wide,) = [item for item in port.order("GET", "/revocations").told["revocations"] if item["source"] == "merged"]
+        refused = port.order("DELETE", f"/revocations/{wide['id']}")
+        assert (refused.status, "cannot be taken back" in refused.told["error"]) == (409, True)
+        assert refused_in(port, 0)
 
     def test_what_could_not_be_kept_may_come_again(self, port: AdminPort, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(revocations, "MAX_REVOCATIONS", 0)
