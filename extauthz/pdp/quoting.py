@@ -10,7 +10,19 @@ SHOWN_CHARS: Final = 80
 def quoted(value: str) -> str:
     """A value for a message: in double quotes, printable ASCII, cut when long."""
     cut = value if len(value) <= SHOWN_CHARS else value[:SHOWN_CHARS] + "…"
-    return '"' + "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in cut) + '"'
+    return f'"{visible(cut)}"'
+
+
+def visible(text: str) -> str:
+    """The text with everything escaped that a terminal would act on, or show as nothing (`str.isprintable`)."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def visible_lines(text: str) -> str:
+    """The same for a text of several lines, which stay lines."""
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def one_line(text: str) -> str:

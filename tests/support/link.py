@@ -3,6 +3,7 @@
 with Link(redis.port) as link:
     …                               a client of `link.port` reaches Redis
     link.delay_s = 0.05             every answer comes 50 ms later
+    link.first_delay_s = 0.05       the first answer of each connection does
     link.state = LinkState.CUT      connections break, new ones break at once
 """
 
@@ -35,10 +36,11 @@ class LinkState(Enum):
 class Link:
     """Listens on a port of its own. With `recording`, `heard` is all that went through, both ways."""
 
-    def __init__(self, target_port: int, *, recording: bool = False) -> None:
+    def __init__(self, target_port: int, *, recording: bool = False, port: int = 0) -> None:
         self.target_port = target_port
-        self.port = 0
+        self.port = port
         self.delay_s = 0.0
+        self.first_delay_s = 0.0
         self.heard = bytearray()
         self._recording = recording
         self._state = LinkState.WHOLE
@@ -71,7 +73,7 @@ class Link:
             self._loop.call_soon_threadsafe(self._reset)
 
     def _run(self) -> None:
-        self._server = self._loop.run_until_complete(self._loop.create_server(lambda: _Near(self), LOOPBACK, 0))
+        self._server = self._loop.run_until_complete(self._loop.create_server(lambda: _Near(self), LOOPBACK, self.port))
         self.port = self._server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
@@ -160,6 +162,7 @@ class _Far(asyncio.Protocol):
     def __init__(self, link: Link, near: _Near) -> None:
         self.link = link
         self.near = near
+        self.not_before = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -168,8 +171,12 @@ class _Far(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.link.record(data)
-        if self.link.delay_s:
-            asyncio.get_running_loop().call_later(self.link.delay_s, self._pass_on, data)
+        loop = asyncio.get_running_loop()
+        if not self.not_before:
+            self.not_before = loop.time() + self.link.first_delay_s
+        wait_s = max(self.link.delay_s, self.not_before - loop.time())
+        if wait_s > 0:
+            loop.call_later(wait_s, self._pass_on, data)
         else:
             self._pass_on(data)
 

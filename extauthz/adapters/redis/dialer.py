@@ -1,30 +1,46 @@
 """Opens connections to servers and sentinels of Redis, with the limits and the TLS of all of them."""
 
+import asyncio
 import ssl
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import RedisSSLContext, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    RedisSSLContext,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from extauthz.adapters.redis.url import RESP2, Address, Login, RedisUrl, TlsFiles
+from extauthz.adapters.redis.connections import FAULTS, Connections
+from extauthz.adapters.redis.greeting import ConnectFault, connect_fault, greeted
+from extauthz.adapters.redis.url import RESP2, Address, Form, Login, RedisUrl, TlsFiles
 
 CONNECT_TIMEOUT_S: Final = 1.0
-"""TCP, TLS and AUTH to another zone take longer than an operation may; nobody waits for them. Operations that may take
-longer wait as long for them."""
+"""For making a connection: name, TCP, TLS, sign-in and the first reply. To another zone, or through a proxy that makes a
+connection of its own meanwhile, that takes longer than an operation may; no check waits for it."""
 MAX_CONNECTIONS: Final = 16
 """To one server. At 0.2 ms per operation enough for 80,000 operations per second, more than one process decides."""
 
 
 class Dialer:
-    """Makes clients for the servers and sentinels behind one URL; they connect on first use."""
+    """Makes connections to the servers and sentinels behind one URL.
 
-    def __init__(self, url: RedisUrl) -> None:
+    `password` is asked for each connection to a server, in place of the URL's: a mounted secret may be replaced.
+    """
+
+    def __init__(self, url: RedisUrl, password: Callable[[], str] | None = None) -> None:
         """Read the certificates. Raises ValueError when they cannot be used."""
         self._url = url
+        self._password = password
         self._tls: dict[str, Any] = {}
+        self._class: type[AbstractConnection] = UnixDomainSocketConnection if url.socket else Connection
         if url.tls is not None:
             shared = _SharedTls(url.tls)
             try:
@@ -34,43 +50,58 @@ class Dialer:
                     "the Redis URL names certificates that cannot be used: they must be PEM files, "
                     "the key that of the client certificate and without a passphrase"
                 ) from None
-            self._tls = {"connection_class": _TlsConnection, "shared": shared}
+            self._class, self._tls = _TlsConnection, {"shared": shared}
 
-    def server(self, address: Address, *, timeout_s: float) -> Redis:
-        """A client for commands to a server, which waits `timeout_s` for a free connection, and for each reply."""
-        return self._to_server(address, timeout_s, max(timeout_s, CONNECT_TIMEOUT_S), MAX_CONNECTIONS)
+    def server(self, address: Address, *, timeout_s: float) -> Connections:
+        """Connections for commands to a server; who needs one waits `timeout_s` for it at most."""
+        return Connections(partial(self._made, address), at_most=MAX_CONNECTIONS, wait_s=timeout_s)
 
-    def informant(self, address: Address, *, timeout_s: float) -> Redis:
-        """A client for one question to a node of a cluster; it waits as long to connect as for the answer."""
-        return self._to_server(address, timeout_s, timeout_s, 1)
+    async def informant(self, address: Address) -> AbstractConnection:
+        """A connection for questions to a node of a cluster, to be closed after them."""
+        return await self._made(address)
 
     def sentinel(self, address: Address, *, timeout_s: float) -> Redis:
-        """A client for questions to a sentinel, likewise."""
-        return self._client(self._url.sentinel_login, timeout_s, timeout_s, 1, protocol=RESP2, **_at(address))
+        """A client for questions to a sentinel; it waits as long for each step of a connection as for the answer."""
+        options = self._options(self._url.sentinel_login, timeout_s) | {"protocol": RESP2, **_at(address)}
+        return Redis.from_pool(ConnectionPool(max_connections=1, connection_class=self._class, **options))
 
-    def _to_server(self, address: Address, timeout_s: float, connect_timeout_s: float, connections: int) -> Redis:
+    async def _made(self, address: Address) -> AbstractConnection:
+        """A connection to a server that has been answered. Raises one of `FAULTS`, which tells what to do."""
         url = self._url
-        where = {"path": url.socket, "connection_class": UnixDomainSocketConnection} if url.socket else _at(address)
-        options = {"db": url.database, "protocol": url.protocol, **where}
-        return self._client(url.login, timeout_s, connect_timeout_s, connections, **options)
-
-    def _client(
-        self, login: Login, timeout_s: float, connect_timeout_s: float, connections: int, **options: Any
-    ) -> Redis:
-        pool = BlockingConnectionPool(
-            max_connections=connections,
-            timeout=timeout_s,
-            username=login.username,
-            password=login.password,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=connect_timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-            driver_info=None,  # else CLIENT SETINFO, a command of Redis 7.2
-            **self._tls,
-            **options,
+        login = url.login
+        if self._password is not None:
+            login = Login(username=login.username, password=self._password())
+        where: dict[str, Any] = {"path": url.socket} if url.socket else _at(address)
+        connection = self._class(
+            **self._options(login, CONNECT_TIMEOUT_S), db=url.database, protocol=url.protocol, **where
         )
-        return Redis.from_pool(pool)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await connection.connect()
+                # In a cluster everybody has a role of its own, and the map says who has which slot.
+                await greeted(connection, replica_serves=url.form is Form.CLUSTER)
+        except ConnectFault:
+            await connection.disconnect(nowait=True)
+            raise
+        except FAULTS as error:
+            await connection.disconnect(nowait=True)
+            raise connect_fault(error, tls=url.tls is not None, limit_s=CONNECT_TIMEOUT_S) from error
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
+
+    def _options(self, login: Login, timeout_s: float) -> dict[str, Any]:
+        return {
+            "username": login.username,
+            "password": login.password,
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+            "retry": Retry(NoBackoff(), 0),
+            "health_check_interval": 0,
+            "driver_info": None,  # else CLIENT SETINFO, a command of Redis 7.2
+            **self._tls,
+        }
 
 
 class _SharedTls(RedisSSLContext):

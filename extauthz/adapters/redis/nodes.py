@@ -1,24 +1,29 @@
 """One server of Redis, and how to find which servers there are: by name, by sentinels, or by a cluster's own word."""
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol, assert_never
 
-from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from extauthz.adapters.redis.client import MAX_FAULT_CHARS, Command
+from extauthz.adapters.redis.connections import Connections, ended
 from extauthz.adapters.redis.dialer import Dialer
 from extauthz.adapters.redis.url import MAX_PORT, Address, Form, RedisUrl
 
 FIND_TIMEOUT_S: Final = 0.5
-"""To reach one sentinel or node, and again for its answer about who is where. One that is dead delays the next."""
+"""For each step with one sentinel, and for a node's answer about who is where. One that is dead delays the next."""
 MAX_ASKED: Final = 3
 """Nodes asked for the map of a cluster in one attempt; the next attempt goes on with others."""
+MAX_NODES_BYTES: Final = 1_048_576
+"""Of an answer to CLUSTER NODES that is read: about 5,000 nodes; a cluster has 1,000 at most."""
+MAX_PORT_DIGITS: Final = 5
 NOWHERE: Final = Address("", 0)
 """The address of a unix socket, which its URL has."""
 
@@ -26,16 +31,21 @@ NOWHERE: Final = Address("", 0)
 class SlotMap:
     """Which server has which slot; outside a cluster one server has everything."""
 
-    __slots__ = ("_owners",)
+    __slots__ = ("_named", "_owners")
 
-    def __init__(self, owners: list[Address | None]) -> None:
-        """Of each slot, or a single one."""
+    def __init__(self, owners: list[Address | None], named: Iterable[Address] = ()) -> None:
+        """Of each slot, or a single one. `named` are further servers that belong to the cluster."""
         self._owners = owners
+        self._named = frozenset(named)
 
     @property
     def addresses(self) -> frozenset[Address]:
         """Every server that has a slot."""
         return frozenset(owner for owner in self._owners if owner is not None)
+
+    def names(self, address: Address) -> bool:
+        """Whether the cluster itself has named this server; a redirection to any other is not followed."""
+        return address in self._named or address in self._owners
 
     def owner(self, key: str) -> Address | None:
         """Who has the key; None when nobody does."""
@@ -48,10 +58,12 @@ class SlotMap:
 
 
 class Node:
-    """One server, behind a bounded pool of connections."""
+    """One server, behind a bounded number of connections."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, connections: Connections, *, timeout_s: float) -> None:
+        """`timeout_s` is for sending and all replies, once there is a connection."""
+        self._connections = connections
+        self._timeout_s = timeout_s
         self._under_way = 0
         self._idle = asyncio.Event()
         self.lent_at: float | None = None
@@ -59,25 +71,17 @@ class Node:
 
     async def send(self, commands: Sequence[Command], *, asking: bool) -> list[Any]:
         """Send in one round trip; of each command the reply, or the error that Redis answered."""
+        # ASKING holds for the next command on the same connection.
+        words = [word for command in commands for word in ((("ASKING",), command) if asking else (command,))]
         self._under_way += 1
         try:
-            if len(commands) == 1 and not asking:
-                try:
-                    return [await self._redis.execute_command(*commands[0])]  # type: ignore[no-untyped-call]  # redis-py
-                except ResponseError as error:
-                    return [error]
-            # ASKING holds for the next command on the same connection.
-            pipeline = self._redis.pipeline(transaction=False)
-            for command in commands:
-                if asking:
-                    pipeline.execute_command("ASKING")
-                pipeline.execute_command(*command)
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
-            return replies[1::2] if asking else replies
+            async with self._connections.lent() as connection:
+                replies = await exchanged(connection, words, timeout_s=self._timeout_s)
         finally:
             self._under_way -= 1
             if not self._under_way:
                 self._idle.set()
+        return replies[1::2] if asking else replies
 
     async def retire(self) -> None:
         """Close when what is under way has ended, which its own timeouts see to."""
@@ -88,7 +92,20 @@ class Node:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._redis.aclose()
+        await self._connections.close()
+
+
+async def exchanged(connection: AbstractConnection, commands: Sequence[Command], *, timeout_s: float) -> list[Any]:
+    """Send the commands at once; of each the reply, or the error that Redis answered. Raises anything else."""
+    replies: list[Any] = []
+    async with asyncio.timeout(timeout_s):
+        await connection.send_packed_command(connection.pack_commands(commands))
+        for _ in commands:
+            try:
+                replies.append(await connection.read_response(timeout=math.inf))  # ours is around it
+            except ResponseError as error:
+                replies.append(error)
+    return replies
 
 
 class Finder(Protocol):
@@ -168,7 +185,7 @@ class _Clustered:
             asked = self._candidates[0]
             self._candidates.rotate(-1)
             try:
-                found = _slot_map(await self._slots(asked), asked)
+                found = await self._asked(asked)
             except (RedisError, OSError, TimeoutError) as error:
                 fault = error
                 continue
@@ -181,12 +198,17 @@ class _Clustered:
     async def close(self) -> None:
         return
 
-    async def _slots(self, address: Address) -> Any:
-        redis = self._dialer.informant(address, timeout_s=FIND_TIMEOUT_S)
+    async def _asked(self, address: Address) -> SlotMap:
+        connection = await self._dialer.informant(address)
         try:
-            return await redis.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]  # redis-py
+            questions = (("CLUSTER", "SLOTS"), ("CLUSTER", "NODES"))
+            slots, nodes = await exchanged(connection, questions, timeout_s=FIND_TIMEOUT_S)
         finally:
-            await redis.aclose()
+            await ended(connection)
+        if isinstance(slots, ResponseError):
+            raise slots
+        # Who may not ask for the nodes knows those with slots: enough but for a node that is getting its first one.
+        return _slot_map(slots, address, named=(*self._url.hosts, *_named_nodes(nodes, address)))
 
 
 def _within(number: int, lowest: int, highest: int) -> int:
@@ -195,7 +217,22 @@ def _within(number: int, lowest: int, highest: int) -> int:
     return number
 
 
-def _slot_map(reply: Any, asked: Address) -> SlotMap:
+def _named_nodes(reply: Any, asked: Address) -> Iterator[Address]:
+    """Read CLUSTER NODES: a line per node, `id host:port@bus[,hostname[,…]] flags …`. Unreadable lines name nobody."""
+    text = reply[:MAX_NODES_BYTES].decode("utf-8", "replace") if isinstance(reply, bytes) else ""
+    for line in text.splitlines():
+        _id, where, flags, *_ = *line.split(" ", 3), "", "", ""
+        place, *further = where.split(",")
+        host, _, port = place.partition("@")[0].rpartition(":")
+        if "handshake" in flags or "noaddr" in flags or not (port.isascii() and port.isdigit()):
+            continue
+        number = int(port) if len(port) <= MAX_PORT_DIGITS else 0
+        if 0 < number <= MAX_PORT:
+            names = {host.strip("[]"), asked.host if not host else "", *(name for name in further[:1] if "=" not in name)}
+            yield from (Address(name, number) for name in names if name)
+
+
+def _slot_map(reply: Any, asked: Address, named: Iterable[Address] = ()) -> SlotMap:
     """Read CLUSTER SLOTS: `[[first, last, [host, port, …], replica…]…]`, an unknown host being that which was asked."""
     owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
     try:
@@ -206,4 +243,4 @@ def _slot_map(reply: Any, asked: Address) -> SlotMap:
             owners[first:end] = [owner] * (end - first)
     except (TypeError, ValueError, IndexError) as error:
         raise ResponseError(f"no answer to CLUSTER SLOTS that can be read: {error!r}"[:MAX_FAULT_CHARS]) from error
-    return SlotMap(owners)
+    return SlotMap(owners, named)

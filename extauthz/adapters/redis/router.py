@@ -23,8 +23,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from extauthz.adapters.redis.client import MAX_FAULT_CHARS, Command, RedisBusy, RedisRefusal, RedisUnreachable
 from extauthz.adapters.redis.dialer import Dialer
+from extauthz.adapters.redis.greeting import ConnectFault
 from extauthz.adapters.redis.nodes import Node, SlotMap, finder
-from extauthz.adapters.redis.url import Address, RedisUrl
+from extauthz.adapters.redis.url import Address, Form, RedisUrl
+from extauthz.pdp.quoting import one_line, visible
+from extauthz.pdp.redaction import Redactor
 
 MAX_REDIRECTIONS: Final = 2
 """A map that is old (MOVED), then a slot on its way (ASK). Who is redirected further asks servers that disagree."""
@@ -35,14 +38,26 @@ FIND_EVERY_S: Final = 0.25
 LENT_S: Final = 10.0
 """How long a server that has no slot of its own is kept, after one on its way to it was used."""
 
+_QUOTED_ARGUMENTS: Final = ", with args beginning with"
+"""From here on an error repeats the command that the server did not know."""
+
 
 class Router:
     """`client.RedisClient` over one server, a master watched by sentinels, or a cluster."""
 
-    def __init__(self, url: RedisUrl, *, clock: Callable[[], float], deadline_s: float) -> None:
+    def __init__(
+        self,
+        url: RedisUrl,
+        *,
+        clock: Callable[[], float],
+        deadline_s: float,
+        password: Callable[[], str] | None = None,
+    ) -> None:
         self._clock = clock
         self._deadline_s = deadline_s
-        self._dialer = Dialer(url)
+        self._redactor = Redactor(url.secrets)
+        self._follows = url.form is Form.CLUSTER
+        self._dialer = Dialer(url, None if password is None else self._learning(password))
         self._finder = finder(url, self._dialer)
         self._map: SlotMap | None = self._finder.given
         self._nodes: dict[Address, Node] = {}
@@ -74,10 +89,24 @@ class Router:
         error = task.exception()
         if error is None:
             return task.result()
-        fault = f"Redis: {type(error).__name__}: {error}"[:MAX_FAULT_CHARS]
+        fault = self._told(error)
         if isinstance(error, ResponseError) and not _is_misplaced(error):
             raise RedisRefusal(fault) from error
         raise RedisUnreachable(fault) from error
+
+    def _learning(self, password: Callable[[], str]) -> Callable[[], str]:
+        def learnt() -> str:
+            found = password()
+            self._redactor.learn((found,))
+            return found
+
+        return learnt
+
+    def _told(self, error: BaseException) -> str:
+        """What may be shown of an error. Servers quote what they were sent, and say what they like."""
+        text = str(error).partition(_QUOTED_ARGUMENTS)[0]
+        kind = "" if isinstance(error, ConnectFault) else f"{type(error).__name__}: "
+        return visible(one_line(self._redactor.cut(f"Redis: {kind}{text}")))[:MAX_FAULT_CHARS]
 
     async def close(self) -> None:
         """Give up what is under way and close the connections."""
@@ -107,14 +136,14 @@ class Router:
             if not redirected:
                 return replies
             waiting = redirected
-            address, asking = self._redirected(replies[redirected[0]], address)
+            address, asking = await self._redirected(replies[redirected[0]], address)
         raise ClusterDownError(f"redirected more than {MAX_REDIRECTIONS} times: the cluster is being changed")
 
     async def _asked(self, address: Address, commands: Sequence[Command], *, asking: bool) -> list[Any]:
         """The replies of one server, redirections among them. Raises for any other error."""
         node = self._nodes.get(address)
         if node is None:
-            node = self._nodes[address] = Node(self._dialer.server(address, timeout_s=self._deadline_s))
+            node = self._nodes[address] = self._new_node(address)
         if asking:
             node.lent_at = self._clock()
         try:
@@ -129,13 +158,32 @@ class Router:
                 raise answer
         return answers
 
-    def _redirected(self, answer: AskError, by: Address) -> tuple[Address, bool]:
-        """Where to go on, and whether the slot is only on its way there."""
+    def _new_node(self, address: Address) -> Node:
+        connections = self._dialer.server(address, timeout_s=self._deadline_s)
+        return Node(connections, timeout_s=self._deadline_s)
+
+    async def _redirected(self, answer: AskError, by: Address) -> tuple[Address, bool]:
+        """Where to go on, and whether the slot is only on its way there. Raises for where nobody may send us.
+
+        A connection begins with the password. So only a cluster is followed, and only to servers that it has named
+        when it was asked who belongs to it.
+        """
+        if not self._follows:
+            raise ConnectFault(
+                f"{by} is part of a cluster and sends us to other servers, which is not followed: write "
+                "redis+cluster for redis in the URL"
+            )
         address = Address(str(answer.host) or by.host, int(answer.port))
+        if self._map is None or not self._map.names(address):
+            # Perhaps it has joined since.
+            self._doubt()
+            if self._finding is not None:
+                await asyncio.shield(self._finding)
+            if self._map is None or not self._map.names(address):
+                raise ClusterDownError("redirected to a server that the cluster does not name: not followed")
         if not isinstance(answer, MovedError):
             return address, True
-        if self._map is not None:
-            self._map.move(int(answer.slot_id), address)
+        self._map.move(int(answer.slot_id), address)
         self._doubt()
         return address, False
 
@@ -152,7 +200,7 @@ class Router:
                 await asyncio.shield(self._finding)
         except (RedisError, OSError, TimeoutError) as error:
             # Also when a server has answered that it is neither a sentinel nor part of a cluster.
-            raise RedisConnectionError(f"nobody says where Redis is: {type(error).__name__}: {error}") from error
+            raise RedisConnectionError(f"nobody says where Redis is: {_of(error)}") from error
         if self._map is None:
             raise RedisConnectionError("nobody has said where Redis is yet")
         return self._map
@@ -186,6 +234,10 @@ def _is_misplaced(error: Exception) -> bool:
     The error of a script quotes that of its command (before Redis 7), behind other words.
     """
     return isinstance(error, ReadOnlyError | ClusterDownError | TryAgainError) or "-READONLY " in str(error)
+
+
+def _of(error: Exception) -> str:
+    return str(error) if isinstance(error, ConnectFault) else f"{type(error).__name__}: {error}"
 
 
 def _seen(task: "asyncio.Task[None]") -> None:

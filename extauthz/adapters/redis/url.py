@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 MAX_HOSTS: Final = 64
 """In one URL: a typing error or an attack otherwise; three are usual."""
@@ -103,6 +103,23 @@ class RedisUrl:
     socket: str = ""
     """Path of a unix socket, in place of hosts."""
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Passwords that it holds."""
+        return tuple(login.password for login in (self.login, self.sentinel_login) if login.password)
+
+    def __str__(self) -> str:
+        """For people: without user names, passwords and options."""
+        tls = "s" if self.tls is not None else ""
+        hosts = ",".join(map(str, self.hosts))
+        match self.form:
+            case Form.SINGLE:
+                return f"unix://{self.socket}" if self.socket else f"redis{tls}://{hosts}/{self.database}"
+            case Form.SENTINEL:
+                return f"redis{tls}+sentinel://{hosts}/{self.master}/{self.database}"
+            case Form.CLUSTER:
+                return f"redis{tls}+cluster://{hosts}"
+
 
 class _Parts(NamedTuple):
     """Of a URL, as written."""
@@ -116,6 +133,11 @@ class _Parts(NamedTuple):
 
 def read_redis_url(url: str) -> RedisUrl:
     """Read it. Raises ValueError, without the URL in its message, saying what to write instead."""
+    if "$(" in url or "${" in url:
+        raise ValueError(
+            "the Redis URL has a reference such as $(REDIS_PASSWORD) that nobody has replaced: leave the password out, "
+            "and set EXTAUTHZ_REDIS_PASSWORD or EXTAUTHZ_REDIS_PASSWORD_FILE"
+        )
     form = FORMS.get(url.partition("://")[0].lower()) if "://" in url else None
     if form is None:
         raise ValueError(
@@ -128,7 +150,7 @@ def read_redis_url(url: str) -> RedisUrl:
     scheme, *others = found.groups(default="")
     parts = _Parts(scheme.lower(), *others)
     try:
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        options = _options(parts.query)
         _check_numbers(parts, options, form)
     except ValueError:
         # The original message may quote what stands before the host: the password.
@@ -175,6 +197,12 @@ def _read(parts: _Parts, options: dict[str, str], form: Form) -> RedisUrl:
         protocol=int(options.get("protocol", RESP2)),
         socket=unquote(parts.path) if parts.scheme == "unix" else "",
     )
+
+
+def _options(query: str) -> dict[str, str]:
+    """As written but for %-escapes: a `+` means a blank in HTML forms only (RFC 3986 §2.2), and base64 is full of it."""
+    fields = (field.partition("=") for field in query.split("&") if field)
+    return {unquote(name): unquote(value) for name, _, value in fields}
 
 
 def _tls(options: Mapping[str, str]) -> TlsFiles:

@@ -14,6 +14,8 @@ from extauthz.adapters.redis.router import MAX_UNDER_WAY, Router
 from extauthz.adapters.redis.url import Address, read_redis_url
 
 A, B = Address("10.0.0.1", 7001), Address("10.0.0.2", 7002)
+NAMED = (A, B, Address("10.0.0.1", 7002))
+STRANGER = Address("10.6.6.6", 7002)
 KEY = "extauthz:1:k"
 SLOT = 12_492
 """Of the key."""
@@ -50,17 +52,21 @@ class Map:
     given = None
 
     async def find(self) -> SlotMap:
-        return SlotMap([A] * 16_384)
+        return SlotMap([A] * 16_384, NAMED)
 
     async def close(self) -> None:
         return
 
 
-def with_router(nodes: dict[Address, Scripted], body: Callable[[Router], Awaitable[None]]) -> None:
+def with_router(
+    nodes: dict[Address, Scripted],
+    body: Callable[[Router], Awaitable[None]],
+    url: str = "redis+cluster://10.0.0.1:7001",
+) -> None:
     async def main() -> None:
-        router = Router(read_redis_url("redis+cluster://10.0.0.1:7001"), clock=lambda: 0.0, deadline_s=2.0)
+        router = Router(read_redis_url(url), clock=lambda: 0.0, deadline_s=2.0)
         router._finder = Map()
-        router._map = SlotMap([A] * 16_384)
+        router._map = SlotMap([A] * 16_384, NAMED)
         router._found_at = 0.0  # the map is not asked for again while the test runs
         router._nodes = dict(nodes)  # type: ignore[arg-type]  # scripted
         try:
@@ -158,3 +164,83 @@ def test_what_waits_is_bounded_and_says_nothing_about_redis() -> None:
         assert sum("did not answer within 10 ms" in str(fault) for fault in faults) == MAX_UNDER_WAY
 
     with_router({A: Silent()}, body)
+
+
+@pytest.mark.parametrize("answer", [MovedError, AskError])
+def test_a_server_that_the_cluster_does_not_name_is_not_gone_to(answer: type[AskError]) -> None:
+    """A connection begins with the password."""
+    a, stranger = Scripted([answer(f"{SLOT} {STRANGER}")]), Scripted()
+
+    async def body(router: Router) -> None:
+        with pytest.raises(RedisUnreachable, match="does not name"):
+            await router.send(KEY, READ)
+        assert stranger.sent == []
+        assert router.place(KEY) == A
+
+    with_router({A: a, STRANGER: stranger}, body)
+
+
+@pytest.mark.parametrize("answer", [MovedError, AskError])
+@pytest.mark.parametrize("url", ["redis://10.0.0.1:7001", "redis+sentinel://10.0.0.9/mymaster"])
+def test_nothing_but_a_cluster_sends_us_elsewhere(url: str, answer: type[AskError]) -> None:
+    a, b = Scripted([answer(f"{SLOT} {B}")]), Scripted()
+
+    async def body(router: Router) -> None:
+        with pytest.raises(RedisUnreachable, match=r"part of a cluster.*write redis\+cluster for redis"):
+            await router.send(KEY, READ)
+        assert b.sent == []
+
+    with_router({A: a, B: b}, body, url)
+
+
+def test_a_server_that_has_joined_since_is_gone_to_once_the_cluster_names_it() -> None:
+    class Grown(Map):
+        async def find(self) -> SlotMap:
+            return SlotMap([A] * 16_384, (*NAMED, STRANGER))
+
+    a, stranger = Scripted([AskError(f"{SLOT} {STRANGER}")]), Scripted([b"v"])
+
+    async def body(router: Router) -> None:
+        router._finder = Grown()
+        stranger.lent_at = 0.0
+        assert await router.send(KEY, READ) == [b"v"]
+
+    with_router({A: a, STRANGER: stranger}, body)
+
+
+QUOTED = "unknown command 'AUTH', with args beginning with: 'svc' 'Correct Horse' "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        QUOTED,
+        "Correct Horse",
+        "Correct%20Horse",
+        "not permitted: Correct Ho",
+        "x" * 190 + "Correct Horse",
+        "Correct\\x20Horse Correct Horse",
+    ],
+)
+@pytest.mark.parametrize("kind", [ResponseError, RedisConnectionError])
+def test_no_error_shows_the_password(kind: type[Exception], text: str) -> None:
+    a = Scripted([ResponseError(text)] if kind is ResponseError else kind(text))
+
+    async def body(router: Router) -> None:
+        with pytest.raises((RedisRefusal, RedisUnreachable)) as caught:
+            await router.send(KEY, READ)
+        assert "Horse" not in str(caught.value).replace("\\x20Horse", "")
+        assert "Correct H" not in str(caught.value)
+
+    with_router({A: a}, body, "redis://svc:Correct%20Horse@10.0.0.1:7001")
+
+
+def test_an_error_is_one_printable_line() -> None:
+    a = Scripted([ResponseError("x\x1b]0;owned\x07\nERROR forged line\u202e")])
+
+    async def body(router: Router) -> None:
+        with pytest.raises(RedisRefusal) as caught:
+            await router.send(KEY, READ)
+        assert str(caught.value).isprintable()
+
+    with_router({A: a}, body)
