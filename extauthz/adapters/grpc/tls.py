@@ -5,13 +5,16 @@ import os
 import ssl
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import grpc
 
+from extauthz.files import FileFault, in_memory, read_regular_file
+
 # Attempts to read three files that belong together while somebody is replacing them.
 MAX_READS: Final = 5
+MAX_PEM_BYTES: Final = 1_048_576
+"""Of each file: a bundle of all public authorities has 0.2 MiB, a Secret of Kubernetes 1 MiB at most."""
 
 _log = logging.getLogger("extauthz.grpc")
 
@@ -76,9 +79,9 @@ def _read(tls: ServerTls) -> tuple[_Stamp, Any]:
     for _ in range(MAX_READS):
         try:
             before = _stamp(tls)
-            key, chain = Path(tls.key_file).read_bytes(), Path(tls.cert_file).read_bytes()
-            authority = Path(tls.client_ca_file).read_bytes() if tls.client_ca_file else None
-            _ensure_usable(tls)
+            key, chain = _content(tls.key_file), _content(tls.cert_file)
+            authority = _content(tls.client_ca_file) if tls.client_ca_file else None
+            _ensure_usable(tls, key, chain, authority)
             if _stamp(tls) == before:
                 return before, grpc.ssl_server_certificate_configuration([(key, chain)], authority)
         except OSError as error:
@@ -90,20 +93,30 @@ def _read(tls: ServerTls) -> tuple[_Stamp, Any]:
     raise TlsFault(str(fault or "the TLS files kept changing while they were read: try again"))
 
 
-def _ensure_usable(tls: ServerTls) -> None:
+def _content(file: str) -> bytes:
+    content = read_regular_file(file, MAX_PEM_BYTES)
+    if isinstance(content, FileFault):
+        raise TlsFault(f"{file}: {content.why}: name readable PEM files")
+    return content
+
+
+def _ensure_usable(tls: ServerTls, key: bytes, chain: bytes, authority: bytes | None) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # The password: without one OpenSSL would ask the terminal for it.
-        context.load_cert_chain(tls.cert_file, tls.key_file, password=lambda: b"")
+        # From memory: a file that was replaced meanwhile by a FIFO would block. The password: without one OpenSSL would
+        # ask the terminal for it.
+        with in_memory(chain) as cert_file, in_memory(key) as key_file:
+            context.load_cert_chain(cert_file, key_file, password=lambda: b"")
     except ssl.SSLError as error:
         raise TlsFault(
             f"{tls.cert_file} and {tls.key_file} are not a certificate and its unencrypted private key in PEM form"
             f" ({error.reason or 'unreadable'}): write the leaf certificate first, and the key that belongs to it"
         ) from error
-    if not tls.client_ca_file:
+    if authority is None:
         return
     try:
-        context.load_verify_locations(tls.client_ca_file)
+        with in_memory(authority) as ca_file:
+            context.load_verify_locations(ca_file)
     except ssl.SSLError as error:
         raise TlsFault(
             f"{tls.client_ca_file} holds no certificate in PEM form ({error.reason or 'unreadable'}): name the"

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,10 +22,13 @@ from redis.backoff import NoBackoff
 from extauthz.adapters.redis.connections import FAULTS, Connections
 from extauthz.adapters.redis.greeting import ConnectFault, connect_fault, greeted
 from extauthz.adapters.redis.url import RESP2, Address, Form, Login, RedisUrl, TlsFiles
+from extauthz.files import FileFault, in_memory, read_regular_file
 
 CONNECT_TIMEOUT_S: Final = 1.0
 """For making a connection: name, TCP, TLS, sign-in and the first reply. To another zone, or through a proxy that makes a
 connection of its own meanwhile, that takes longer than an operation may; no check waits for it."""
+MAX_PEM_BYTES: Final = 1_048_576
+"""Of each file: a bundle of all public authorities has 0.2 MiB, a Secret of Kubernetes 1 MiB at most."""
 MAX_CONNECTIONS: Final = 16
 """To one server. At 0.2 ms per operation enough for 80,000 operations per second, more than one process decides."""
 
@@ -124,15 +128,35 @@ class _SharedTls(RedisSSLContext):
             stamps = tuple(map(_stamp, (self._files.ca, self._files.cert, self._files.key)))
             if self.context is not None and stamps == self._read:
                 return self.context
-            context = ssl.create_default_context(cafile=self._files.ca)
-            if self._files.cert is not None:
-                context.load_cert_chain(self._files.cert, self._files.key, password=_no_passphrase)
+            context = _context(self._files)
         except (OSError, ValueError):
             if self.context is None:
                 raise
             return self.context
         self.context, self._read = context, stamps
         return context
+
+
+def _context(files: TlsFiles) -> ssl.SSLContext:
+    """Raises OSError or ValueError. The files are read by us: OpenSSL would wait for ever for one that is a FIFO."""
+    if files.ca is None:
+        context = ssl.create_default_context()
+    else:
+        with in_memory(_content(files.ca)) as ca:
+            context = ssl.create_default_context(cafile=ca)
+    if files.cert is not None:
+        with ExitStack() as stack:
+            cert = stack.enter_context(in_memory(_content(files.cert)))
+            key = None if files.key is None else stack.enter_context(in_memory(_content(files.key)))
+            context.load_cert_chain(cert, key, password=_no_passphrase)
+    return context
+
+
+def _content(file: str) -> bytes:
+    content = read_regular_file(file, MAX_PEM_BYTES)
+    if isinstance(content, FileFault):
+        raise ValueError(f"{file}: {content.why}")
+    return content
 
 
 class _TlsConnection(SSLConnection):

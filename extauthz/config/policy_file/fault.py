@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from extauthz.pdp.quoting import one_line, quoted
+from extauthz.pdp.quoting import one_line, quoted, visible
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and list indices from the top of a document down to a value."""
@@ -41,7 +41,7 @@ class Fault:
 
     def __str__(self) -> str:
         """`file:line:column: message (mend)`."""
-        return f"{self.file}:{self.line}:{self.column}: {self.message} ({self.hint})"
+        return visible(f"{self.file}:{self.line}:{self.column}: {self.message} ({self.hint})")
 
 
 @dataclass(frozen=True, slots=True)

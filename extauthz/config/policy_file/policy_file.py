@@ -14,12 +14,14 @@ from extauthz.config.policy_file.fault import Fault, PolicyFaults, Position, Pro
 from extauthz.config.policy_file.policy_build import Secrets, SecretSource, build_policy
 from extauthz.config.policy_file.shape_check import check_shape
 from extauthz.config.policy_file.yaml_source import read_yaml
+from extauthz.files import FileFault, read_regular_file
 from extauthz.pdp.policy import Policy
 
 # Bytes. A ConfigMap holds 1 MiB.
 MAX_FILE_BYTES: Final = 1_048_576
 
 _BEGINNING: Final = Position(1, 1)
+_TOO_LARGE: Final = Problem(f"the policy is larger than {MAX_FILE_BYTES} bytes", "use patterns, or split it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,19 +60,15 @@ def parse_policy(text: str, source: str = "policy", secrets: Secrets = None) -> 
 def _read_file(path: str | Path, *, env: Mapping[str, str] | None, with_secrets: bool, with_advice: bool) -> Review:
     file = Path(path)
     source = SecretSource(env=os.environ if env is None else env, folder=file.parent) if with_secrets else None
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not a file name"
-        return _unreadable(str(path), Problem(f"the policy file cannot be read: {why}", "name a file that exists"))
+    content = read_regular_file(file, MAX_FILE_BYTES)
+    if isinstance(content, FileFault):
+        return _unreadable(str(path), _TOO_LARGE if content.too_large else _cannot_be_read(content))
     return _read_bytes(content, str(path), source, with_advice=with_advice)
 
 
 def _read_bytes(content: bytes, source: str, secrets: Secrets, *, with_advice: bool) -> Review:
     if len(content) > MAX_FILE_BYTES:
-        complaint = Problem(f"the policy is larger than {MAX_FILE_BYTES} bytes", "use patterns, or split it")
-        return _unreadable(source, complaint)
+        return _unreadable(source, _TOO_LARGE)
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
@@ -82,8 +80,7 @@ def _read_bytes(content: bytes, source: str, secrets: Secrets, *, with_advice: b
 
 def _read_text(text: str, source: str, secrets: Secrets, *, with_advice: bool) -> Review:
     if len(text) > MAX_FILE_BYTES:
-        complaint = Problem(f"the policy is larger than {MAX_FILE_BYTES} bytes", "use patterns, or split it")
-        return _unreadable(source, complaint)
+        return _unreadable(source, _TOO_LARGE)
     reading = read_yaml(text)
     told = [_fault(source, position, complaint) for position, complaint in reading.complaints]
     document = reading.document
@@ -95,6 +92,10 @@ def _read_text(text: str, source: str, secrets: Secrets, *, with_advice: bool) -
     if report.faults or policy is None:
         return Review(policy=PolicyFaults(in_file_order(report.faults)))
     return Review(policy=policy, advice=in_file_order(report.advice))
+
+
+def _cannot_be_read(fault: FileFault) -> Problem:
+    return Problem(f"the policy file cannot be read: {fault.why}", "name a file that exists")
 
 
 def _fault(source: str, position: Position, complaint: Problem) -> Fault:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from extauthz.config.policy_file.fault import Problem
+from extauthz.files import FileFault, read_regular_file
 from extauthz.pdp.quoting import quoted
 
 # Bytes. A client secret or an HMAC secret has some tens; a larger file is not one.
@@ -44,19 +45,16 @@ class Secret:
 
 def secret_from_file(path: Path) -> Secret | Problem:
     """The content of a file without the line end that editors and `echo` add."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_SECRET_BYTES + 1)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not a file name"
-        return Problem(f"the secret file {quoted(str(path))} cannot be read: {why}", "mount or create the file")
+    content = read_regular_file(path, MAX_SECRET_BYTES)
+    if isinstance(content, FileFault):
+        if content.too_large:
+            hint = f"name a file of at most {MAX_SECRET_BYTES} bytes"
+            return Problem(f"the secret file {quoted(str(path))} is too large", hint)
+        return Problem(f"the secret file {quoted(str(path))} cannot be read: {content.why}", "mount or create the file")
     try:
         text = content.decode()
     except UnicodeDecodeError:
         return Problem(f"the secret file {quoted(str(path))} is not UTF-8 text", "write the secret as text")
-    if len(content) > MAX_SECRET_BYTES:
-        hint = f"name a file of at most {MAX_SECRET_BYTES} bytes"
-        return Problem(f"the secret file {quoted(str(path))} is too large", hint)
     value = text.removesuffix("\n").removesuffix("\r")
     if not value.strip():
         return Problem(f"the secret file {quoted(str(path))} is empty", "write the secret into it")
