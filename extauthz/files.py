@@ -92,10 +92,10 @@ def write_file(path: str | Path, content: bytes) -> FileFault | None:
                 opened.write(content)
                 if mode is not None:
                     os.fchmod(opened.fileno(), mode)
-            os.replace(beside, target)
+            beside.replace(target)
         except BaseException:
             with suppress(OSError):
-                os.unlink(beside)
+                beside.unlink()
             raise
     except OSError as error:
         return FileFault(error.strerror or type(error).__name__)

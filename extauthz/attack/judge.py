@@ -100,7 +100,9 @@ def _seen(answer: Answer) -> str:
         if "result" in message:
             parts.append("with a JSON-RPC result")
         elif isinstance(error, dict):
-            parts.append(f"with JSON-RPC error {error.get('code')}")
+            code = error.get("code")
+            # Anything else is the server's text, which has no place in a report.
+            parts.append(f"with JSON-RPC error {code if isinstance(code, int) else 'without a number'}")
         break
     if answer.note:
         parts.append(f"({answer.note})")

@@ -12,7 +12,9 @@ from extauthz.adapters.redis.connect import redis_client
 from extauthz.adapters.redis.revocation_log import RedisRevocationLog
 from extauthz.adapters.revocation.channel import COMMAND_DEADLINE_S, RevocationChannel
 from extauthz.adapters.revocation.process_revoker import ProcessRevoker
+from extauthz.bootstrap.redis_password import redis_password
 from extauthz.config.settings.settings import RedisSettings
+from extauthz.pdp.redaction import Redactor
 from extauthz.service.ports import Observer
 from extauthz.service.revocation.revocation_cipher import RevocationCipher
 from extauthz.service.revocation.revocation_sharing import RevocationSharing
@@ -56,13 +58,20 @@ class RevocationParts:
             await self.client.close()
 
 
-def revocation_parts(redis: RedisSettings | None, *, loop: IoLoop, observer: Observer) -> RevocationParts:
+def revocation_parts(
+    redis: RedisSettings | None, *, loop: IoLoop, observer: Observer, redactor: Redactor
+) -> RevocationParts:
     """Build them. Raises ValueError for a Redis URL that cannot be used."""
     if redis is None:
         known = Revocations(monotonic=time.monotonic)
         return RevocationParts(known=known, revoker=_revoker(known, None), channel=None, client=None)
     known = Revocations(shared_since=time.time(), monotonic=time.monotonic)
-    client = redis_client(redis.url.reveal(), clock=time.monotonic, deadline_s=COMMAND_DEADLINE_S)
+    client = redis_client(
+        redis.url.reveal(),
+        clock=time.monotonic,
+        deadline_s=COMMAND_DEADLINE_S,
+        password=redis_password(redis, redactor),
+    )
     cipher = RevocationCipher([secret.reveal().encode() for secret in redis.cache_secrets], os.urandom)
     log = RedisRevocationLog(client, cipher=cipher, new_epoch=_random_word, clock=time.time)
     sharing = RevocationSharing(revocations=known, log=log, observer=observer, clock=time.time)

@@ -1,7 +1,6 @@
 """One serving process: everything built and joined, started in order, stopped in the reverse order."""
 
 import asyncio
-import logging
 import secrets
 import threading
 import time
@@ -18,9 +17,11 @@ from extauthz.adapters.issuers.introspection import IntrospectionHttp
 from extauthz.adapters.issuers.key_sets import IssuerHttp
 from extauthz.adapters.redis.store import RedisStore, connect
 from extauthz.adapters.revocation.event_supply import EventKeyResolver
+from extauthz.bootstrap.redis_password import redis_password
 from extauthz.bootstrap.revocation import revocation_parts
 from extauthz.config.settings.settings import RedisSettings, Settings, TlsSettings
 from extauthz.pdp.policy import Policy
+from extauthz.pdp.redaction import Redactor
 from extauthz.runtime.garbage_collection import LOOK_EVERY_S, Collector
 from extauthz.runtime.policy_reload import PolicyReloader
 from extauthz.service.cache.signed_entry import Signer
@@ -41,14 +42,17 @@ CLOCK_STEP_S: Final = 1.0
 FINISH_S: Final = 10.0
 """What calls under way are given at the end: the longest that a check waits."""
 
-_log = logging.getLogger("extauthz")
-
 
 class Service:
     """Built with everything, then `start`; at the end the `server` is drained, and then `stop`."""
 
     def __init__(
-        self, settings: Settings, policy: Policy, observer: Observer, adopted: Callable[[Policy], None]
+        self,
+        settings: Settings,
+        policy: Policy,
+        observer: Observer,
+        adopted: Callable[[Policy], None],
+        redactor: Redactor,
     ) -> None:
         """Build; `adopted` is told of each new policy.
 
@@ -58,7 +62,7 @@ class Service:
         self._adopted = adopted
         random = SystemRandom().random
         self.ring = KeyRing(policy.issuers.values(), policy.cache, random)
-        self.store = _store(settings.redis)
+        self.store = _store(settings.redis, redactor)
         signer = _sealer(settings.redis)
         self._fetcher = IssuerHttp(clock=time.monotonic)
         self._introspector = IntrospectionHttp(discovery=self._fetcher.discovery, clock=time.monotonic)
@@ -86,7 +90,7 @@ class Service:
             self._keeper = BindingKeeper(
                 bindings=self.caches.bindings, store=self.store, signer=signer, process=_new_id(), clock=time.time
             )
-        self.revocation = revocation_parts(settings.redis, loop=self._loop, observer=observer)
+        self.revocation = revocation_parts(settings.redis, loop=self._loop, observer=observer, redactor=redactor)
         self.revoker: Revoker = self.revocation.revoker
         self.warmed = threading.Event()
         """Set when key sets have been asked for once, whatever came of it."""
@@ -136,7 +140,6 @@ class Service:
         self._loop.submit(_watch_clock(ClockWatch(time.time, time.monotonic)))
         self._loop.submit(_collect(Collector(checks=lambda: self._shell.begun)))
         self.reloader.start()
-        _log.info("policy revision %s, serving on %s", self.policy.revision, self.server.address)
 
     def stop(self) -> None:
         """Stop what stands behind the server."""
@@ -195,8 +198,10 @@ def _new_id() -> str:
     return secrets.token_hex(8)
 
 
-def _store(redis: RedisSettings | None) -> RedisStore | None:
-    return None if redis is None else connect(redis.url.reveal(), clock=time.monotonic)
+def _store(redis: RedisSettings | None, redactor: Redactor) -> RedisStore | None:
+    if redis is None:
+        return None
+    return connect(redis.url.reveal(), clock=time.monotonic, password=redis_password(redis, redactor))
 
 
 def _sealer(redis: RedisSettings | None) -> Signer | None:

@@ -1,5 +1,6 @@
 """A whole serving process: the service, what observes it, and the admin port."""
 
+import logging
 import os
 import threading
 from typing import Final
@@ -11,14 +12,20 @@ from extauthz.adapters.telemetry.environment import TelemetryFault
 from extauthz.adapters.telemetry.pipeline import Telemetry
 from extauthz.bootstrap.admin import admin_actions
 from extauthz.bootstrap.service import FINISH_S, Service
+from extauthz.bootstrap.start_line import start_line
 from extauthz.bootstrap.status import ServiceStatus
+from extauthz.config.settings.known_secrets import policy_secrets
 from extauthz.config.settings.settings import Settings
 from extauthz.pdp.mcp.methods import METHODS
 from extauthz.pdp.operation import END_METHOD, RESPONSE_METHOD, STREAM_METHOD
 from extauthz.pdp.policy import Policy
+from extauthz.pdp.redaction import Redactor
 
 STDOUT: Final = 1
 """Where audit lines go. By number: a process whose standard output is closed still serves."""
+
+
+_log = logging.getLogger("extauthz")
 
 
 class StartFault(Exception):
@@ -28,12 +35,14 @@ class StartFault(Exception):
 class Serving:
     """Built, then started, and once drained."""
 
-    def __init__(self, settings: Settings, policy: Policy) -> None:
-        """Build. Raises `StartFault`."""
+    def __init__(self, settings: Settings, policy: Policy, redactor: Redactor) -> None:
+        """Build. `redactor` knows every secret, and learns those of later policies. Raises `StartFault`."""
+        self._settings = settings
+        self._redactor = redactor
         known = frozenset({*METHODS, STREAM_METHOD, END_METHOD, RESPONSE_METHOD})
         try:
             self._telemetry = Telemetry(os.environ, policy=policy, known_methods=known, audit_descriptor=STDOUT)
-            self._service = Service(settings, policy, self._telemetry.observer, self._telemetry.adopt)
+            self._service = Service(settings, policy, self._telemetry.observer, self._adopted, redactor)
         except (ListenFault, TelemetryFault, TlsFault, ValueError) as fault:
             raise StartFault(str(fault)) from fault
         self._telemetry.keys_from(self._service.key_states)
@@ -44,6 +53,7 @@ class Serving:
             source=ServiceStatus(self._service, self._telemetry),
             exposition=self._telemetry.exposition,
             actions=admin_actions(settings.revocation, self._service),
+            redact=redactor.cut,
         )
 
     def start(self) -> None:
@@ -55,6 +65,16 @@ class Serving:
         except ListenFault as fault:
             self._stop()
             raise StartFault(str(fault)) from fault
+        _log.info(
+            "%s",
+            start_line(
+                self._settings,
+                self._service.policy,
+                listen=str(self._service.server.address),
+                admin=str(self._admin.address),
+                exporters=self._telemetry.exporters,
+            ),
+        )
 
     def ask_reload(self) -> None:
         """Read the policy file again; returns at once."""
@@ -64,6 +84,10 @@ class Serving:
         """Stop without failing a call."""
         self._service.server.drain(wait_s=wait_s, finish_s=FINISH_S, hurry=hurry)
         self._stop()
+
+    def _adopted(self, policy: Policy) -> None:
+        self._redactor.learn(policy_secrets(policy))
+        self._telemetry.adopt(policy)
 
     def _stop(self) -> None:
         self._service.stop()

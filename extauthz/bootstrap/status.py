@@ -87,6 +87,5 @@ class ServiceStatus:
             )
         )
         if store is not None:
-            detail = "" if store.available else f"not answering, decisions go on without it: {store.last_fault}"
-            caches.append(CacheState(name="shared", tier="redis", detail=detail))
+            caches.append(CacheState(name="shared", tier="redis", detail=store.trouble))
         return tuple(caches)

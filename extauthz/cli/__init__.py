@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 findings or a failure, 2 wrong usage, 130 interrupted.
 import os
 import sys
 from importlib import import_module
+from types import TracebackType
 from typing import Any, Final, NamedTuple, NoReturn
 
 import click
@@ -104,6 +105,7 @@ def extauthz() -> None:
 
 def main() -> NoReturn:
     """Entry point: run the command line and exit."""
+    sys.excepthook = _traceback
     sys.exit(run(sys.argv[1:]))
 
 
@@ -139,5 +141,18 @@ def run(arguments: list[str]) -> int:
 
 
 def _failed(message: str, code: int) -> int:
-    click.echo(f"extauthz: {message}", err=True)
+    from extauthz.cli.output import learn_environment, safe  # noqa: PLC0415 - only when there is an error
+
+    learn_environment()
+    click.echo(safe(f"extauthz: {message}"), err=True)
     return code
+
+
+def _traceback(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    """With `EXTAUTHZ_DEBUG`: as Python's own, without secrets."""
+    import traceback  # noqa: PLC0415 - only when there is an error
+
+    from extauthz.cli.output import learn_environment, safe  # noqa: PLC0415 - likewise
+
+    learn_environment()
+    click.echo(safe("".join(traceback.format_exception(kind, error, at)).rstrip("\n")), err=True)

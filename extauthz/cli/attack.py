@@ -3,7 +3,6 @@
 import ssl
 from collections.abc import Mapping
 from json import dumps
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -17,6 +16,8 @@ from extauthz.attack.report import json_report, text_report
 from extauthz.attack.run import NothingServedError, Runner, choose, run
 from extauthz.attack.target import Target, Values
 from extauthz.cli.input import json_object, read_input
+from extauthz.cli.output import tell, tell_text
+from extauthz.files import in_memory, write_file
 
 DEFAULT_RATE: Final = 50.0
 """Requests a second: the whole corpus in some ten seconds, and no load to speak of for any gateway."""
@@ -78,18 +79,20 @@ def attack(url: str, **options: Any) -> int:
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if options["as_list"]:
-        click.echo("\n".join(f"{case.group}/{case.name}: {case.why}" for case in cases))
+        tell(*(f"{case.group}/{case.name}: {case.why}" for case in cases))
         return 0
     _announce(target, values, cases, options["rate"])
-    tls = ssl.create_default_context(cafile=options["ca_file"]) if target.secure else None
+    tls = _tls(options["ca_file"]) if target.secure else None
     runner = Runner(Connector(target, options["timeout_s"], tls), values, options["rate"])
     try:
         outcomes = run(runner, cases)
     except (NothingServedError, UnreachableError) as error:
         raise click.ClickException(str(error)) from error
     if options["junit_file"] is not None:
-        Path(options["junit_file"]).write_bytes(junit_xml(outcomes))
-    click.echo(json_report(target, outcomes) if options["as_json"] else text_report(target, outcomes, about_groups()))
+        fault = write_file(options["junit_file"], junit_xml(outcomes))
+        if fault is not None:
+            raise click.ClickException(f"{options['junit_file']} cannot be written: {fault.why}")
+    tell_text(json_report(target, outcomes) if options["as_json"] else text_report(target, outcomes, about_groups()))
     return int(any(outcome.verdict.failed for outcome in outcomes))
 
 
@@ -122,6 +125,16 @@ def _token_set(file: str | None) -> Mapping[str, str]:
     return found
 
 
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    if ca_file is None:
+        return ssl.create_default_context()
+    try:
+        with in_memory(read_input(ca_file)) as content:
+            return ssl.create_default_context(cafile=content)
+    except ssl.SSLError as error:
+        raise click.UsageError(f"--ca-file {ca_file} holds no certificate in PEM form") from error
+
+
 def _announce(target: Target, values: Values, cases: tuple[Case, ...], rate: float) -> None:
     """What is about to be sent, before anything is."""
     count = len(attempts(cases, frozenset(BOTH_ERAS)))
@@ -134,4 +147,4 @@ def _announce(target: Target, values: Values, cases: tuple[Case, ...], rate: flo
         lines.append(f"  tool that will be called: {values.tool} {values.arguments}")
     if values.forbidden:
         lines.append(f"  tool that will run if there is a hole: {values.forbidden} {values.forbidden_arguments}")
-    click.echo("\n".join(lines), err=True)
+    tell(*lines, err=True)

@@ -1,17 +1,17 @@
 """`extauthz check`: everything wrong or doubtful in policy files, with line and column."""
 
-import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from extauthz.cli import EXIT_FINDINGS
+from extauthz.cli.input import is_stream, read_input
+from extauthz.cli.output import tell, tell_json
 from extauthz.config.policy_file.fault import Fault, PolicyFaults
 from extauthz.config.policy_file.policy_build import SecretSource
-from extauthz.config.policy_file.policy_file import MAX_FILE_BYTES, Review, review_bytes, review_file
+from extauthz.config.policy_file.policy_file import Review, review_bytes, review_file
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
 
@@ -33,7 +33,7 @@ def check(ctx: click.Context, files: tuple[str, ...], *, strict: bool, as_json: 
     names = dict.fromkeys(files)
     reviews = {_shown(name): _review(name, with_secrets=not without_secrets) for name in names}
     if as_json:
-        click.echo(json.dumps([_document(name, review) for name, review in reviews.items()], indent=2))
+        tell_json([_document(name, review) for name, review in reviews.items()])
     else:
         for name, review in reviews.items():
             _tell(name, review)
@@ -42,10 +42,10 @@ def check(ctx: click.Context, files: tuple[str, ...], *, strict: bool, as_json: 
 
 
 def _review(name: str, *, with_secrets: bool) -> Review:
-    if name != "-":
+    if not is_stream(name):
         return review_file(name, with_secrets=with_secrets)
     source = SecretSource(env=os.environ, folder=Path()) if with_secrets else None
-    return review_bytes(sys.stdin.buffer.read(MAX_FILE_BYTES + 1), _shown(name), source)
+    return review_bytes(read_input(name), _shown(name), source)
 
 
 def _shown(name: str) -> str:
@@ -57,15 +57,15 @@ def _tell(name: str, review: Review) -> None:
     lines = [(fault.line, fault.column, str(fault)) for fault in faults]
     lines += [(one.line, one.column, _as_warning(one)) for one in review.advice]
     for _, _, line in sorted(lines):
-        click.echo(line)
+        tell(line)
     warnings = _count(len(review.advice), "warning")
     if isinstance(review.policy, PolicyFaults):
-        click.echo(f"{name}: {_count(len(faults), 'fault')}, {warnings}")
+        tell(f"{name}: {_count(len(faults), 'fault')}, {warnings}")
         return
     policy = review.policy
     rules = sum(len(resource.rules) for resource in policy.resources.values())
     sizes = (_count(len(policy.issuers), "issuer"), _count(len(policy.resources), "resource"), _count(rules, "rule"))
-    click.echo(f"{name}: ok, {warnings}; revision {policy.revision}: {', '.join(sizes)}")
+    tell(f"{name}: ok, {warnings}; revision {policy.revision}: {', '.join(sizes)}")
 
 
 def _as_warning(one: Fault) -> str:

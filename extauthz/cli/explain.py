@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from extauthz.cli.explained_token import Credentials, read_credentials
-from extauthz.cli.input import json_object, read_input
+from extauthz.cli.input import Moment, json_object, read_input
+from extauthz.cli.output import tell, tell_json
 from extauthz.config.policy_file.policy_file import load_policy
 from extauthz.pdp.answer.verdict import Forward
 from extauthz.pdp.decision.resource_index import authority_of
@@ -47,7 +48,7 @@ from extauthz.service.needs import Answer, Awaited, Introspected, KeysUnavailabl
 @click.option(
     "--jwks", "jwks_file", type=click.Path(dir_okay=False), help="Check the token's signature with this key set."
 )
-@click.option("--at", type=float, help="Decide as of this moment (Unix seconds) instead of now.")
+@click.option("--at", type=Moment(), help="Decide as of this moment (Unix seconds) instead of now.")
 @click.option("--method", help="The MCP method, as tools/call; or GET or DELETE.")
 @click.option("--tool", help="The tool of tools/call.")
 @click.option("--prompt", help="The prompt of prompts/get.")
@@ -74,7 +75,10 @@ def explain(**options: Any) -> None:
     request = _request(options, resource, credentials.token)
     checked = _decide(policy, request, credentials, now)
     told = explain_steps(checked)
-    click.echo(_json(checked, told, credentials) if options["as_json"] else _text(checked, told, credentials))
+    if options["as_json"]:
+        tell_json(_json(checked, told, credentials))
+    else:
+        tell(*_text(checked, told, credentials))
 
 
 def _resource(policy: Policy, name: str | None) -> Resource:
@@ -180,7 +184,7 @@ def _offline(need: Awaited, ring: KeyRing, now: float) -> Answer:
     return Introspected.ACTIVE if isinstance(need, NeedIntrospection) else None
 
 
-def _text(checked: Checked, told: Sequence[Told], credentials: Credentials) -> str:
+def _text(checked: Checked, told: Sequence[Told], credentials: Credentials) -> list[str]:
     lines = [f"{'ok' if one.passed else '->'}  {one.step:<12} {one.found}" for one in told]
     lines.append("")
     verdict = checked.verdict
@@ -193,10 +197,12 @@ def _text(checked: Checked, told: Sequence[Told], credentials: Credentials) -> s
         lines += [f"  {name}: {value}" for name, value in verdict.headers]
         lines += ["", f"  {verdict.body}"] if verdict.body else []
     lines += [f"note: {remark}" for remark in credentials.remarks]
-    return "\n".join(lines).rstrip()
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
 
 
-def _json(checked: Checked, told: Sequence[Told], credentials: Credentials) -> str:
+def _json(checked: Checked, told: Sequence[Told], credentials: Credentials) -> Mapping[str, Any]:
     verdict = checked.verdict
     operation = checked.operation
     answer: dict[str, Any]
@@ -205,17 +211,14 @@ def _json(checked: Checked, told: Sequence[Told], credentials: Credentials) -> s
     else:
         body = json.loads(verdict.body) if verdict.body else None
         answer = {"forward": False, "status": verdict.status, "headers": dict(verdict.headers), "body": body}
-    return json.dumps(
-        {
-            "allowed": isinstance(verdict, Forward),
-            "reason": checked.reason,
-            "rule": checked.rule,
-            "resource": None if checked.resource is None else checked.resource.name,
-            "method": None if operation is None else operation.method,
-            "targets": [target.name for target in operation.targets] if isinstance(operation, Operation) else [],
-            "steps": [{"step": one.step, "passed": one.passed, "found": one.found} for one in told],
-            "answer": answer,
-            "remarks": list(credentials.remarks),
-        },
-        indent=2,
-    )
+    return {
+        "allowed": isinstance(verdict, Forward),
+        "reason": checked.reason,
+        "rule": checked.rule,
+        "resource": None if checked.resource is None else checked.resource.name,
+        "method": None if operation is None else operation.method,
+        "targets": [target.name for target in operation.targets] if isinstance(operation, Operation) else [],
+        "steps": [{"step": one.step, "passed": one.passed, "found": one.found} for one in told],
+        "answer": answer,
+        "remarks": list(credentials.remarks),
+    }

@@ -1,7 +1,6 @@
 """`extauthz render`: what the proxy needs, from the policy file."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -21,6 +20,7 @@ from extauthz.config.render.envoy.edge import (
     ServiceTls,
 )
 from extauthz.config.settings.endpoint import Endpoint, TcpEndpoint, endpoint_of
+from extauthz.files import write_file
 from extauthz.pdp.answer.metadata import metadata_bytes
 from extauthz.pdp.policy import Policy
 
@@ -208,7 +208,6 @@ def _write(text: str, output: str) -> None:
     if output == "-":
         sys.stdout.write(text)
         return
-    try:
-        Path(output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+    fault = write_file(output, text.encode())
+    if fault is not None:
+        raise click.ClickException(f"{output} cannot be written: {fault.why}")

@@ -16,6 +16,7 @@ import click
 from extauthz.cli import EXIT_FINDINGS
 from extauthz.cli.admin_client import DEFAULT_ADMIN, ask
 from extauthz.cli.input import read_input
+from extauthz.cli.output import tell, tell_json
 from extauthz.config.settings.secret import secrets_setting
 from extauthz.pdp.revocation.revocation import MAX_LIFE_S, TOKEN_GRACE_S, RevokedBy
 from extauthz.pdp.token.signed_token import inspect, revocation_digests
@@ -94,12 +95,12 @@ def revoke(ctx: click.Context, /, *, admins: tuple[str, ...], as_json: bool, **o
     elsewhere = options["undo"] is not None and any(each.done for each in told)
     failed = [each for each in told if not (each.done or (elsewhere and each.status == 404))]
     if as_json:
-        click.echo(json.dumps([{"admin": one.admin, "status": one.status, **one.answer} for one in told], indent=2))
+        tell_json([{"admin": one.admin, "status": one.status, **one.answer} for one in told])
     else:
         _tell(told)
     for each in failed:
         why = each.answer.get("error") or f"HTTP status {each.status}: is this the admin port of extauthz?"
-        click.echo(f"extauthz: {each.admin}: {why}", err=True)
+        tell(f"extauthz: {each.admin}: {why}", err=True)
     ctx.exit(EXIT_FINDINGS if failed else 0)
 
 
@@ -214,16 +215,23 @@ def _tell(told: Sequence[_Told]) -> None:
         if not one.done:
             continue
         if "undone" in one.answer:
-            click.echo(f"taken back: {one.answer['undone']}")
+            tell(f"taken back: {one.answer['undone']}")
         for item in one.answer.get("revocations", ()):
-            click.echo(_line(item, new="spread" in one.answer))
+            tell(_line(item, new="spread" in one.answer))
         if "spread" in one.answer:
-            click.echo(f"{one.admin}: {_SPREAD.get(one.answer['spread'], one.answer['spread'])}")
+            tell(f"{one.admin}: {_SPREAD.get(one.answer['spread'], one.answer['spread'])}")
         elif not one.answer.get("revocations"):
-            click.echo("nothing is revoked")
+            tell("nothing is revoked")
 
 
 def _line(item: Mapping[str, Any], *, new: bool) -> str:
+    try:
+        return _told_of(item, new=new)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return f"{item!r}: not a revocation as this version knows it"
+
+
+def _told_of(item: Mapping[str, Any], *, new: bool) -> str:
     parts = [f"{item['id']}  {item['by']} {_shown(item['value'])}"]
     if item.get("client"):
         parts.append(f"at client {_shown(item['client'])}")

@@ -17,4 +17,5 @@ def schema() -> None:
     """
     from extauthz.config.policy_file.policy_schema import policy_json_schema  # noqa: PLC0415 - pydantic, only for this command
 
+    # The text of our own descriptions, as written: nobody else has a word in it.
     click.echo(json.dumps(policy_json_schema(), indent=2, ensure_ascii=False))

@@ -9,11 +9,16 @@ from typing import Final
 import click
 
 from extauthz.bootstrap.serving import Serving, StartFault
+from extauthz.cli.output import REDACTOR, learn_environment, tell
 from extauthz.config.policy_file.fault import PolicyFaults
 from extauthz.config.policy_file.policy_file import load_policy
+from extauthz.config.settings.known_secrets import policy_secrets
 from extauthz.config.settings.settings import Settings, SettingsFaults, Transport, read_settings
+from extauthz.config.settings.variables import AskedVariables
 from extauthz.pdp.policy import Policy
+from extauthz.pdp.quoting import quoted
 from extauthz.runtime.garbage_collection import leave_old_objects
+from extauthz.runtime.log_lines import log_to_stderr
 from extauthz.runtime.workers import Workers
 
 DEFAULT_DRAIN_S: Final = 5.0
@@ -61,7 +66,8 @@ def serve(
     SIGHUP reads the policy file again; so does a change of the file. SIGTERM drains: health turns to NOT_SERVING,
     checks go on being answered, then calls under way are finished. A second signal, or Ctrl-C, cuts the waiting short.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    learn_environment()
+    log_to_stderr(REDACTOR)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = read_settings(
         os.environ, policy=policy, listen=listen, admin_listen=admin_listen, workers=workers, transport=transport
@@ -69,11 +75,14 @@ def serve(
     if isinstance(settings, SettingsFaults):
         raise click.UsageError(str(settings))
     _refuse_what_is_not_there(settings)
-    loaded = load_policy(settings.policy)
+    variables = AskedVariables(os.environ)
+    loaded = load_policy(settings.policy, env=variables)
     if isinstance(loaded, PolicyFaults):
-        click.echo(str(loaded), err=True)
+        tell(*map(str, loaded.faults), err=True)
         count = len(loaded.faults)
         raise click.ClickException(f"the policy has {count} fault{'s' * (count != 1)}: mend the file and start again")
+    _refuse_unknown_variables(settings, variables)
+    REDACTOR.learn(policy_secrets(loaded))
     if settings.workers > 1:
         ctx.exit(Workers(_commands(settings, drain_wait)).run())
     try:
@@ -87,6 +96,16 @@ def _refuse_what_is_not_there(settings: Settings) -> None:
         raise click.UsageError(f"transport {settings.transport} is not part of this version: use grpcio")
     if settings.shadow_policy is not None:
         raise click.UsageError("shadow policies are not part of this version: unset EXTAUTHZ_SHADOW_POLICY")
+
+
+def _refuse_unknown_variables(settings: Settings, named: AskedVariables) -> None:
+    unknown = [name for name in settings.unknown_variables if name not in named.asked]
+    if unknown:
+        several = "settings" if len(unknown) > 1 else "setting"
+        raise click.UsageError(
+            f"{', '.join(map(quoted, unknown))}: no such {several}, and not named by the policy: unset what is not "
+            "for extauthz; docs/reference/settings.md has those that there are"
+        )
 
 
 def _commands(settings: Settings, drain_wait: float) -> list[list[str]]:
@@ -113,7 +132,7 @@ def _run(settings: Settings, policy: Policy, drain_wait: float, parent_fd: int |
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     leave_old_objects()
-    serving = Serving(settings, policy)
+    serving = Serving(settings, policy, REDACTOR)
     if parent_fd is not None:
         threading.Thread(target=_watch_parent, args=(parent_fd,), name="extauthz-parent", daemon=True).start()
     serving.start()

@@ -16,10 +16,11 @@ from urllib.parse import quote, quote_plus
 CUT: Final = "[secret]"
 """What stands in place of a secret."""
 HEAD_CHARS: Final = 8
-"""Of a longer secret, so many characters from its beginning are taken for it: servers cut long arguments short, and
-fewer would make ordinary words disappear."""
-WORD_CHARS: Final = 4
-"""A secret shorter than this is cut out where it stands alone, not out of other words."""
+"""So many characters from the beginning of a secret are taken for it: servers cut long arguments short. One that is
+shorter is cut out where it stands alone, not out of words and ids: those would no longer be what they are."""
+
+_ALONE: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2}))"
+"""Before a short secret: nothing that a word is made of, or an escape of a URL."""
 
 
 class Redactor:
@@ -44,7 +45,7 @@ class Redactor:
         forms: dict[str, list[str]] = {}
         for form in {form for secret in known for form in _forms(secret)}:
             forms.setdefault(form[:HEAD_CHARS], []).append(form)
-        heads = (_head(head, forms[head]) for head in sorted(forms, key=len, reverse=True))
+        heads = (_head(head) for head in sorted(forms, key=len, reverse=True))
         self._forms = {head: tuple(several) for head, several in forms.items()}
         self._heads = re.compile("|".join(heads))
         self._secrets = known
@@ -77,10 +78,9 @@ def _forms(secret: str) -> Iterator[str]:
     yield " ".join(secret.split())
 
 
-def _head(head: str, forms: list[str]) -> str:
+def _head(head: str) -> str:
     pattern = re.escape(head)
-    alone = len(head) < WORD_CHARS and all(len(form) < WORD_CHARS for form in forms)
-    return rf"(?<!\w){pattern}(?!\w)" if alone else pattern
+    return pattern if len(head) == HEAD_CHARS else rf"{_ALONE}{pattern}(?![A-Za-z0-9])"
 
 
 def _common(text: str, start: int, form: str) -> int:

@@ -1,4 +1,4 @@
-"""Making a connection takes as long as it takes, and no check waits for it; what cannot be connected to is explained."""
+"""Making a connection takes its time, for which no check waits; and why one cannot be made is told."""
 
 import asyncio
 import contextlib
@@ -204,7 +204,7 @@ def test_one_server_of_a_cluster_named_alone_is_told_and_not_left(tmp_path: Path
     ("settings", "url", "says"),
     [
         (("--requirepass", "secret"), "redis://", "EXTAUTHZ_REDIS_PASSWORD"),
-        (("--requirepass", "secret"), "redis://:hunter2@", "refuses the user name or the password"),
+        (("--requirepass", "secret"), "redis://:hunter2@", "refuses user name or password"),
         (("--rename-command", "AUTH", "SIGNIN"), "redis://:hunter2@", "does not know the command that signs in"),
         (("--rename-command", "HELLO", "HI"), "redis://svc:hunter2@", "does not know the command that signs in"),
         (("--databases", "1"), "redis://", "refuses to sign us in or to select the database"),

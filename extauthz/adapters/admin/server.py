@@ -52,9 +52,16 @@ class AdminServer:
     """Made, started, stopped. Without `actions` there is nothing to be done here but to look."""
 
     def __init__(
-        self, *, listen: str, source: StatusSource, exposition: Exposition, actions: AdminActions | None = None
+        self,
+        *,
+        listen: str,
+        source: StatusSource,
+        exposition: Exposition,
+        actions: AdminActions | None = None,
+        redact: Callable[[str], str] = str,
     ) -> None:
-        """Raises `ListenFault` for an address that is none."""
+        """`redact` cuts secrets out of all that is answered. Raises `ListenFault` for an address that is none."""
+        self._redact = redact
         self._address = parse_listen(listen)
         self._source = source
         self._exposition = exposition
@@ -71,7 +78,7 @@ class AdminServer:
         """Listen, and serve in threads. Raises `ListenFault`."""
         claim(self._address)
         try:
-            self._server = _Server(self._address, self._source, self._exposition, self._actions)
+            self._server = _Server(self._address, self._source, self._exposition, self._actions, self._redact)
         except OSError as error:
             raise ListenFault(f"cannot listen on {self._address}: {error.strerror or error}: choose another") from error
         if isinstance(self._address, TcpAddress):
@@ -105,8 +112,10 @@ class _Server(ThreadingHTTPServer):
         source: StatusSource,
         exposition: Exposition,
         actions: AdminActions | None,
+        redact: Callable[[str], str],
     ) -> None:
         self.source = source
+        self.redact = redact
         self.exposition = exposition
         self.actions = actions
         self.loopback = isinstance(address, UnixAddress) or _is_loopback(address.host)
@@ -213,6 +222,9 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception as error:  # noqa: BLE001 - the outermost handler of a request; the client learns no more than that
             _log.error("a request to the admin port failed: %s", type(error).__name__)
             status, content_type, body = HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, b"this failed: see the log\n"
+        if content_type in (_TEXT, _HTML, _JSON):
+            # Not metrics: their labels are words of ours and of the policy, and must stay what they are.
+            body = self._admin.redact(body.decode("utf-8", "replace")).encode("utf-8", "replace")
         self._send(status, content_type, b"" if self.command == "HEAD" else body, length=len(body), further=headers)
 
     def _methods(self) -> tuple[str, ...]:

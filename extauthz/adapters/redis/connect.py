@@ -17,6 +17,11 @@ def redis_client(
     and not before: it takes 0.3 s and 20 MiB that a service without Redis does not pay.
     """
     read = read_redis_url(url)
+    if password is not None and read.login.password:
+        raise ValueError(
+            "the Redis URL has a password, and so has EXTAUTHZ_REDIS_PASSWORD or EXTAUTHZ_REDIS_PASSWORD_FILE: "
+            "remove one of them"
+        )
     from extauthz.adapters.redis.router import Router  # noqa: PLC0415 - see the docstring
 
     return Router(read, clock=clock, deadline_s=deadline_s, password=password)

@@ -25,8 +25,8 @@ from extauthz.adapters.redis.url import RESP2, Address, Form, Login, RedisUrl, T
 from extauthz.files import FileFault, in_memory, read_regular_file
 
 CONNECT_TIMEOUT_S: Final = 1.0
-"""For making a connection: name, TCP, TLS, sign-in and the first reply. To another zone, or through a proxy that makes a
-connection of its own meanwhile, that takes longer than an operation may; no check waits for it."""
+"""For making a connection: name, TCP, TLS, sign-in and the first reply. To another zone, or through a proxy that makes
+one of its own meanwhile, that takes longer than an operation may; no check waits for it."""
 MAX_PEM_BYTES: Final = 1_048_576
 """Of each file: a bundle of all public authorities has 0.2 MiB, a Secret of Kubernetes 1 MiB at most."""
 MAX_CONNECTIONS: Final = 16
@@ -81,7 +81,7 @@ class Dialer:
         )
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await connection.connect()
+                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
                 # In a cluster everybody has a role of its own, and the map says who has which slot.
                 await greeted(connection, replica_serves=url.form is Form.CLUSTER)
         except ConnectFault:
@@ -155,7 +155,7 @@ def _context(files: TlsFiles) -> ssl.SSLContext:
 def _content(file: str) -> bytes:
     content = read_regular_file(file, MAX_PEM_BYTES)
     if isinstance(content, FileFault):
-        raise ValueError(f"{file}: {content.why}")
+        raise OSError(f"{file}: {content.why}")
     return content
 
 

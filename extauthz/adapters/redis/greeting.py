@@ -44,7 +44,9 @@ def connect_fault(error: Exception, *, tls: bool, limit_s: float) -> ConnectFaul
         case AuthenticationError() if error.status_code == "NOAUTH" or "required" in str(error):
             text = "AuthenticationError: the server asks for a password: set EXTAUTHZ_REDIS_PASSWORD, or write it in the URL"
         case AuthenticationError():
-            text = "AuthenticationError: the server refuses the user name or the password: compare both with the server's"
+            text = (
+                "AuthenticationError: the server refuses the user name or the password: compare both with the server's"
+            )
         case BusyLoadingError():
             text = "the server is loading its data: wait"
         case ResponseError() if "unknown command" in str(error):
@@ -54,7 +56,9 @@ def connect_fault(error: Exception, *, tls: bool, limit_s: float) -> ConnectFaul
             )
         case ResponseError():
             code = error.status_code or "ERR"
-            text = f"the server refuses to sign us in or to select the database ({code}): compare the URL with the server"
+            text = (
+                f"the server refuses to sign us in or to select the database ({code}): compare the URL with the server"
+            )
         case RedisTimeoutError() | TimeoutError():
             hint = f"check host and port; {_MAYBE_PLAIN}" if tls else "check host and port, and what is between"
             text = f"no connection within {limit_s:g} s{', TLS included' if tls else ''}: {hint}"

@@ -228,7 +228,11 @@ def _named_nodes(reply: Any, asked: Address) -> Iterator[Address]:
             continue
         number = int(port) if len(port) <= MAX_PORT_DIGITS else 0
         if 0 < number <= MAX_PORT:
-            names = {host.strip("[]"), asked.host if not host else "", *(name for name in further[:1] if "=" not in name)}
+            names = {
+                host.strip("[]"),
+                asked.host if not host else "",
+                *(name for name in further[:1] if "=" not in name),
+            }
             yield from (Address(name, number) for name in names if name)
 
 

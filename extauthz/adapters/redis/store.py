@@ -15,6 +15,7 @@ one key, so that in a cluster entries need no common hash tag and spread over al
 """
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 from typing import Any, Final
@@ -37,6 +38,11 @@ FEW: Final = 64
 OPEN_S: Final = 0.25
 """How often a Redis that is down is tried, in the background: one command."""
 
+REFUSED_FOR_S: Final = 60.0
+"""For how long the last refusal is shown, and the least time between two lines about the same one."""
+
+_log = logging.getLogger("extauthz.redis")
+
 _DELETE_IF_EQUAL: Final = (
     "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end"
 )
@@ -54,11 +60,21 @@ class RedisStore:
         self._deadline_s = deadline_s
         self._ways: dict[Address | None, _Way] = {}
         self._last_fault = ""
+        self._last_refusal = ""
+        self._refused_at = -math.inf
 
     @property
     def last_fault(self) -> str:
         """What went wrong last, for the operator; empty when nothing did."""
         return self._last_fault
+
+    @property
+    def trouble(self) -> str:
+        """What the operator has to know now; empty when all is well."""
+        if not self.available:
+            return f"not answering, decisions go on without it: {self._last_fault}"
+        recently = self._clock() - self._refused_at < REFUSED_FOR_S
+        return f"answers with errors, which count as misses: {self._last_refusal}" if recently else ""
 
     @property
     def available(self) -> bool:
@@ -120,7 +136,7 @@ class RedisStore:
             raise StoreUnavailable(str(fault)) from fault
         except RedisRefusal as fault:
             way.breaker.succeeded()
-            self._last_fault = str(fault)
+            self._refused(str(fault))
             raise StoreUnavailable(str(fault)) from fault
         except RedisUnreachable as fault:
             self._last_fault = str(fault)
@@ -128,6 +144,15 @@ class RedisStore:
             raise StoreUnavailable(str(fault)) from fault
         way.breaker.succeeded()
         return replies
+
+    def _refused(self, fault: str) -> None:
+        """Redis is well, and will not do what we need: one line for each new reason, or when it comes up again."""
+        self._last_fault = fault
+        if "WRONGTYPE" in fault:
+            return  # an entry that somebody else has put in our place: a miss, and no news
+        if fault != self._last_refusal or self._clock() - self._refused_at >= REFUSED_FOR_S:
+            _log.warning("the shared store refuses: %s; such entries count as misses", fault)
+        self._last_refusal, self._refused_at = fault, self._clock()
 
     def _new_way(self, place: Address | None) -> "_Way":
         # Servers come and go; of those that have gone, only the ones still being probed are of interest.
@@ -145,6 +170,10 @@ class RedisStore:
         try:
             if not way.breaker.is_open and not await self._answers(key, self._deadline_s):
                 way.breaker.trip()
+                # Not for a single late answer: that is a miss among many.
+                _log.warning(
+                    "the shared store%s does not answer: %s; decisions go on without it", _at(place), self._last_fault
+                )
             while way.breaker.is_open and self._client.place(key) == place:
                 await asyncio.sleep(OPEN_S)
                 if not way.breaker.allows():
@@ -152,6 +181,7 @@ class RedisStore:
                 # The first may have to connect; what counts is whether the second, an ordinary one, is in time.
                 if await self._answers(key, PROBE_TIMEOUT_S) and await self._answers(key, self._deadline_s):
                     way.breaker.succeeded()
+                    _log.warning("the shared store%s answers again", _at(place))
                 else:
                     way.breaker.failed()
         finally:
@@ -164,7 +194,8 @@ class RedisStore:
     async def _answers(self, key: str, within_s: float) -> bool:
         try:
             await self._client.send(key, ("GETRANGE", key, 0, 0), within_s=within_s)
-        except RedisUnreachable:
+        except RedisUnreachable as fault:
+            self._last_fault = str(fault)
             return False
         except RedisRefusal:
             return True
@@ -181,12 +212,24 @@ class _Way:
         self.probe: asyncio.Task[None] | None = None
 
 
-def connect(url: str, *, clock: Callable[[], float], deadline_s: float = DEADLINE_S) -> RedisStore:
+def connect(
+    url: str,
+    *,
+    clock: Callable[[], float],
+    deadline_s: float = DEADLINE_S,
+    password: Callable[[], str] | None = None,
+) -> RedisStore:
     """A store for any Redis URL (`redis_url`); it connects on first use.
 
-    Raises ValueError, without the URL in its message, for one that cannot be used.
+    `password` is asked for each connection, in place of one in the URL. Raises ValueError, without the URL in its
+    message, for one that cannot be used.
     """
-    return RedisStore(redis_client(url, clock=clock, deadline_s=deadline_s), clock=clock, deadline_s=deadline_s)
+    client = redis_client(url, clock=clock, deadline_s=deadline_s, password=password)
+    return RedisStore(client, clock=clock, deadline_s=deadline_s)
+
+
+def _at(place: Address | None) -> str:
+    return f" at {place}" if place is not None and place.host else ""
 
 
 def _is_wrong_type(fault: BaseException | None) -> bool:

@@ -23,6 +23,7 @@ DEFAULT_SENTINEL_PORT: Final = 26_379
 RESP2: Final = 2
 TLS_OPTIONS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 SENTINEL_OPTIONS: Final = frozenset({"sentinel_username", "sentinel_password"})
+PASSWORD_OPTIONS: Final = ("password", "sentinel_password")
 URL_OPTIONS: Final = frozenset({"db", "protocol", "password"}) | TLS_OPTIONS | SENTINEL_OPTIONS
 """What may stand in the URL's query. Others of the client's options would undo the limits of the adapters."""
 
@@ -103,10 +104,8 @@ class RedisUrl:
     socket: str = ""
     """Path of a unix socket, in place of hosts."""
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Passwords that it holds."""
-        return tuple(login.password for login in (self.login, self.sentinel_login) if login.password)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Passwords that it holds, as they are and as they are written."""
 
     def __str__(self) -> str:
         """For people: without user names, passwords and options."""
@@ -135,8 +134,8 @@ def read_redis_url(url: str) -> RedisUrl:
     """Read it. Raises ValueError, without the URL in its message, saying what to write instead."""
     if "$(" in url or "${" in url:
         raise ValueError(
-            "the Redis URL has a reference such as $(REDIS_PASSWORD) that nobody has replaced: leave the password out, "
-            "and set EXTAUTHZ_REDIS_PASSWORD or EXTAUTHZ_REDIS_PASSWORD_FILE"
+            "the Redis URL has a reference such as $(REDIS_PASSWORD), which nobody has replaced: leave the password "
+            "out, and set EXTAUTHZ_REDIS_PASSWORD or EXTAUTHZ_REDIS_PASSWORD_FILE"
         )
     form = FORMS.get(url.partition("://")[0].lower()) if "://" in url else None
     if form is None:
@@ -196,6 +195,7 @@ def _read(parts: _Parts, options: dict[str, str], form: Form) -> RedisUrl:
         database=int(options.get("db") or database or 0),
         protocol=int(options.get("protocol", RESP2)),
         socket=unquote(parts.path) if parts.scheme == "unix" else "",
+        secrets=tuple(filter(None, (password, unquote(password), *map(options.get, PASSWORD_OPTIONS)))),
     )
 
 

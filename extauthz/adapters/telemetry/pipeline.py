@@ -76,6 +76,13 @@ class Telemetry:
         """Another policy is in force: its names count as labels."""
         self._tally.bounds = LabelBounds.of(policy, self._known_methods)
 
+    @property
+    def exporters(self) -> tuple[str, ...]:
+        """What is exported, and how: `traces by grpc`."""
+        plan = self._plan
+        signals = (("traces", plan.traces), ("metrics", plan.metrics), ("audit", plan.logs))
+        return tuple(f"{signal} by {each.value}" for signal, several in signals for each in several)
+
     def start(self) -> None:
         """Set up what is to be exported, and the thread that does it. Nothing is connected to before there is news."""
         plan = self._plan

@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -22,7 +21,10 @@ from extauthz.config.settings.endpoint import (
     endpoint_of,
     worker_endpoint,
 )
-from extauthz.config.settings.secret import MIN_SECRET_BYTES, Secret, secrets_setting
+from extauthz.config.settings.secret import MIN_SECRET_BYTES, Secret, secret_from_file, secrets_setting
+from extauthz.config.settings.variables import KNOWN_VARIABLES as KNOWN_VARIABLES  # noqa: PLC0414 - a part of the settings
+from extauthz.config.settings.variables import unknown_variables
+from extauthz.files import FileFault, read_regular_file
 from extauthz.pdp.quoting import quoted
 
 DEFAULT_POLICY: Final = "extauthz.yaml"
@@ -39,6 +41,9 @@ MAX_WEBHOOK_SECRETS: Final = 2
 MAX_SSO_SECRETS: Final = 16
 # Processes. One machine with more cores runs several instances.
 MAX_WORKERS: Final = 256
+REDIS_PASSWORD: Final = "EXTAUTHZ_REDIS_PASSWORD"  # noqa: S105 - a name, not a secret
+# Bytes of a PEM file: a bundle of all public authorities has 0.2 MiB, a Secret of Kubernetes 1 MiB at most.
+MAX_PEM_BYTES: Final = 1_048_576
 # Schemes that say where the shared store is and how to talk to it.
 REDIS_SCHEMES: Final = (
     "redis",
@@ -49,35 +54,6 @@ REDIS_SCHEMES: Final = (
     "redis+cluster",
     "rediss+cluster",
 )
-
-KNOWN_VARIABLES: Final = (
-    "EXTAUTHZ_POLICY",
-    "EXTAUTHZ_SHADOW_POLICY",
-    "EXTAUTHZ_LISTEN",
-    "EXTAUTHZ_ADMIN_LISTEN",
-    "EXTAUTHZ_WORKERS",
-    "EXTAUTHZ_TRANSPORT",
-    "EXTAUTHZ_REDIS_URL",
-    "EXTAUTHZ_CACHE_SECRET",
-    "EXTAUTHZ_CACHE_SECRET_FILE",
-    "EXTAUTHZ_ADMIN_TOKEN",
-    "EXTAUTHZ_ADMIN_TOKEN_FILE",
-    "EXTAUTHZ_CASDOOR_SSO_SECRET",
-    "EXTAUTHZ_CASDOOR_SSO_SECRET_FILE",
-    "EXTAUTHZ_CASDOOR_WEBHOOK_SECRET",
-    "EXTAUTHZ_CASDOOR_WEBHOOK_SECRET_FILE",
-    "EXTAUTHZ_TLS_CERT",
-    "EXTAUTHZ_TLS_KEY",
-    "EXTAUTHZ_TLS_CLIENT_CA",
-    "EXTAUTHZ_DEBUG",
-)
-"""Every variable of ours. A variable that is nearly one of these is a fault: a setting would silently be off."""
-
-# How alike a misspelt variable is to the one that was meant (difflib ratio): one or two letters off.
-_NEAR: Final = 0.8
-
-# Kubernetes sets such variables for a Service that is named extauthz.
-_KUBERNETES: Final = re.compile(r"EXTAUTHZ_(?:.*_)?(?:SERVICE_(?:HOST|PORT.*)|PORT(?:_.*)?)")
 
 
 class Transport(StrEnum):
@@ -102,6 +78,10 @@ class RedisSettings:
 
     url: Secret
     cache_secrets: tuple[Secret, ...]
+    password: Secret | None = None
+    """Of the servers, in place of one in the URL: as it was at the start."""
+    password_file: Path | None = None
+    """Where the password is, to be read for each new connection: a mounted Secret may be replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +111,8 @@ class Settings:
     """None: memory only."""
     tls: TlsSettings | None = None
     revocation: RevocationSettings = RevocationSettings()
+    unknown_variables: tuple[str, ...] = field(default=(), compare=False)
+    """With our prefix, and no setting. Whoever has read the policy knows whether that one names them."""
 
     def worker_listen(self, worker: int) -> Endpoint:
         """Where a worker listens, counted from 0."""
@@ -207,7 +189,7 @@ class _Reader:
     faults: list[SettingFault] = field(default_factory=list)
 
     def read(self, flags: Mapping[str, str | None], cpus: int | None) -> Settings | SettingsFaults:
-        self._check_names()
+        unknown = self._unknown()
         workers = self._workers(*self._given(flags, "workers", "1"), cpus)
         listen_name, listen_text = self._given(flags, "listen", DEFAULT_LISTEN)
         listen = self._endpoint(listen_name, listen_text, DEFAULT_LISTEN)
@@ -221,6 +203,7 @@ class _Reader:
             listen=listen,
             admin_listen=self._admin(flags, listen, workers),
             workers=workers,
+            unknown_variables=unknown,
             transport=self._transport(*self._given(flags, "transport", Transport.GRPCIO)),
             redis=self._redis(),
             tls=self._tls(listen),
@@ -255,16 +238,13 @@ class _Reader:
             return self._endpoint(setting, default, default)
         return found
 
-    def _check_names(self) -> None:
-        for name in sorted(self.env):
-            ours = name.upper().startswith("EXTAUTHZ_") and not _KUBERNETES.fullmatch(name)
-            if not ours or name in KNOWN_VARIABLES:
-                continue
-            # Compared without the prefix, which would make everything look near. A variable of the operator's own (a
-            # client secret that the policy names) may have the prefix as well, so only near misses are faults.
-            close = get_close_matches(_bare(name), map(_bare, KNOWN_VARIABLES), n=1, cutoff=_NEAR)
-            if close:
-                self._fault(name, "no such setting", f"did you mean EXTAUTHZ_{close[0]}?")
+    def _unknown(self) -> tuple[str, ...]:
+        """Variables that are no settings; those that are nearly one are faults at once."""
+        unknown = dict(unknown_variables(self.env))
+        for name, meant in unknown.items():
+            if meant:
+                self._fault(name, "no such setting", f"did you mean {meant}?")
+        return tuple(name for name, meant in unknown.items() if not meant)
 
     def _workers(self, setting: str, text: str, cpus: int | None) -> int:
         if text == "auto":
@@ -301,7 +281,12 @@ class _Reader:
     def _redis(self) -> RedisSettings | None:
         url = self._variable("EXTAUTHZ_REDIS_URL")
         secrets = self._secrets("EXTAUTHZ_CACHE_SECRET", MAX_CACHE_SECRETS)
+        password = self._password()
         if not url:
+            if password is not None:
+                self._fault(
+                    "EXTAUTHZ_REDIS_URL", "not set, while a password for Redis is", "set it, or unset the password"
+                )
             return None
         scheme, separator, _ = url.partition("://")
         if not separator or scheme.lower() not in REDIS_SCHEMES:
@@ -311,7 +296,27 @@ class _Reader:
             message = "needed with EXTAUTHZ_REDIS_URL: what stands in Redis is signed with it"
             hint = f"set it to at least {MIN_SECRET_BYTES} random bytes, as from `openssl rand -hex 32`"
             self._fault("EXTAUTHZ_CACHE_SECRET", message, hint)
-        return RedisSettings(url=Secret(url), cache_secrets=secrets)
+        file = self._variable(f"{REDIS_PASSWORD}_FILE")
+        return RedisSettings(
+            url=Secret(url),
+            cache_secrets=secrets,
+            password=password,
+            password_file=Path(file) if file else None,
+        )
+
+    def _password(self) -> Secret | None:
+        """One password, as long as Redis has it; white space around a variable's is its own."""
+        text, file = self.env.get(REDIS_PASSWORD, ""), self._variable(f"{REDIS_PASSWORD}_FILE")
+        if text.strip() and file:
+            self._fault(REDIS_PASSWORD, f"set together with {REDIS_PASSWORD}_FILE", "set one of the two")
+            return None
+        if file:
+            found = secret_from_file(Path(file))
+            if isinstance(found, Problem):
+                self._fault(f"{REDIS_PASSWORD}_FILE", found.message, found.hint)
+                return None
+            return found
+        return Secret(text) if text.strip() else None
 
     def _secrets(self, setting: str, at_most: int) -> tuple[Secret, ...]:
         found, complaints = secrets_setting(setting, self.env, at_most=at_most)
@@ -350,17 +355,10 @@ class _Reader:
         if not text:
             return None
         path = Path(text)
-        try:
-            with path.open("rb"):
-                pass
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or "not a file name"
-            self._fault(name, f"{quoted(text)} cannot be read: {why}", "name a PEM file that exists")
+        found = read_regular_file(path, MAX_PEM_BYTES)
+        if isinstance(found, FileFault):
+            self._fault(name, f"{quoted(text)} cannot be read: {found.why}", "name a PEM file that exists")
         return path
-
-
-def _bare(variable: str) -> str:
-    return variable.upper().removeprefix("EXTAUTHZ_")
 
 
 def _meet(endpoint: Endpoint, taken: set[Endpoint]) -> bool:

@@ -25,6 +25,7 @@ from extauthz.config.settings.settings import (
     available_cpus,
     read_settings,
 )
+from extauthz.config.settings.variables import AskedVariables
 
 SECRET = "s" * 32
 OTHER = "t" * 32
@@ -150,6 +151,69 @@ def test_two_cache_secrets_in_a_file(tmp_path: Path, text: str) -> None:
 )
 def test_variables_of_kubernetes_and_of_the_operator_are_no_faults(name: str) -> None:
     assert good({name: "tcp://10.0.0.1:9001"}) == good()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("EXTAUTHZ_SERVICE_HOST", "10.96.0.7"),
+        ("EXTAUTHZ_SERVICE_PORT", "9001"),
+        ("EXTAUTHZ_SERVICE_PORT_GRPC_CHECKS", "9001"),
+        ("EXTAUTHZ_PORT", "tcp://10.96.0.7:9001"),
+        ("EXTAUTHZ_PORT", "tcp://[fd00::7]:9001"),
+        ("EXTAUTHZ_PORT_9001_TCP", "tcp://10.96.0.7:9001"),
+        ("EXTAUTHZ_PORT_9001_TCP_PROTO", "tcp"),
+        ("EXTAUTHZ_PORT_9001_TCP_PORT", "9001"),
+        ("EXTAUTHZ_PORT_9001_TCP_ADDR", "10.96.0.7"),
+        ("EXTAUTHZ_ADMIN_PORT", "tcp://10.96.0.8:9002"),
+        ("EXTAUTHZ_REDIS_SERVICE_HOST", "10.96.0.9"),
+    ],
+)
+def test_what_kubernetes_sets_for_a_service_of_that_name_is_no_setting(name: str, value: str) -> None:
+    assert good({name: value}).unknown_variables == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("EXTAUTHZ_PORT", "9001"),
+        ("EXTAUTHZ_REDIS_PORT", "6379"),
+        ("EXTAUTHZ_REDIS_HOST", "redis"),
+        ("EXTAUTHZ_ISSUER", "https://door.example.com"),
+        ("EXTAUTHZ_", "x"),
+        ("extauthz_issuer", "x"),
+    ],
+)
+def test_other_variables_with_our_prefix_are_unknown(name: str, value: str) -> None:
+    assert good({name: value}).unknown_variables == (name,)
+
+
+def test_what_the_policy_asks_for_is_remembered() -> None:
+    asked = AskedVariables({"A": "1", "B": "2"})
+    assert asked.get("A") == "1"
+    assert asked.get("C") is None
+    assert (asked.asked, len(asked), set(asked)) == ({"A", "C"}, 2, {"A", "B"})
+
+
+REDIS = {"EXTAUTHZ_REDIS_URL": "redis://r", "EXTAUTHZ_CACHE_SECRET": SECRET}
+
+
+def test_a_redis_password_comes_from_a_variable_or_a_file_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("a,b+c \n")
+    file = {"EXTAUTHZ_REDIS_PASSWORD_FILE": str(tmp_path / "password")}
+    for env, password in (({"EXTAUTHZ_REDIS_PASSWORD": " x,y "}, " x,y "), (file, "a,b+c ")):
+        redis = good({**REDIS, **env}).redis
+        assert redis is not None
+        assert redis.password == Secret(password)
+        assert password not in repr(redis)
+    assert redis.password_file == tmp_path / "password"
+
+
+def test_a_redis_password_that_cannot_be(tmp_path: Path) -> None:
+    name, file = "EXTAUTHZ_REDIS_PASSWORD", "EXTAUTHZ_REDIS_PASSWORD_FILE"
+    assert "cannot be read" in faults({**REDIS, file: str(tmp_path)})[file]
+    assert "set together" in faults({**REDIS, name: "x", file: "y"})[name]
+    assert "while a password" in faults({name: "x"})["EXTAUTHZ_REDIS_URL"]
 
 
 # --- faults ------------------------------------------------------------------------------------------------------
