@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from extauthz.config.render.envoy import clusters
 from extauthz.config.render.envoy.edge import DEFAULT_MAX_BODY_BYTES, DEFAULT_TRUSTED_CA, Edge, KeyPair, ServiceTls
+from extauthz.config.render.untrusted_headers import UNTRUSTED_HEADERS, UNTRUSTED_PREFIXES
 from extauthz.demo.processes import free_port
 from extauthz.pdp.answer.metadata import metadata_bytes
 from extauthz.pdp.mcp.header_only import SETTLED_METHODS
@@ -305,6 +306,25 @@ def test_nobody_but_the_service_says_who_a_caller_is(rig: Rig) -> None:
     assert not [name for name in asked if name.startswith(("x-auth-", "x-calc-"))]
     identity = {name: value for name, value in seen.headers.items() if name.startswith(("x-auth-", "x-calc-"))}
     assert identity == {"x-auth-subject": "alice", "x-auth-decision": "d-1"}
+
+
+@pytest.mark.parametrize("changed", [str, str.upper, str.title])
+def test_no_word_of_another_proxy_reaches_the_service_or_the_server(rig: Rig, changed: Callable[[str], str]) -> None:
+    """Every name that renderings remove. Others, and those that only look alike, stay."""
+    begun = [prefix + end for prefix in UNTRUSTED_PREFIXES for end in ("user", "a.b")]
+    names = [*UNTRUSTED_HEADERS, *begun]
+    kept = ("x-real-ip2", "xremote-user", "my-x-host", "x-api-key", "user-agent", "baggage")
+    for some in (names[:40], names[40:80], names[80:]):
+        forged = {changed(name): "mallory" for name in (*some, *kept)}
+        assert rig.ask("POST", "/weather/mcp", headers=forged, body=b"{}").status == 200
+    for check in rig.authz.checks:
+        asked = check.attributes.request.http.header_map.headers
+        assert {one.key for one in asked if one.raw_value == b"mallory"} == set(kept)
+    assert len(rig.weather.seen) == 3
+    for seen in rig.weather.seen:
+        assert {name for name, value in seen.headers.items() if value == "mallory"} == set(kept)
+        left = {name for name in seen.headers if name in names or name.startswith(UNTRUSTED_PREFIXES)}
+        assert {name for name in left if not name.startswith("x-envoy-")} == {"x-forwarded-host"}
 
 
 def test_the_service_can_remove_a_header_that_is_nothing_but_the_prefix(rig: Rig) -> None:

@@ -44,6 +44,7 @@ from extauthz.config.render.envoy.observing import access_log, tracing
 from extauthz.config.render.envoy.routes import CORS_FILTER, EXT_AUTHZ_FILTER, route_configuration
 from extauthz.config.render.envoy.sites import Layout
 from extauthz.config.render.envoy.tls import server_tls
+from extauthz.config.render.untrusted_headers import UNTRUSTED_HEADERS, UNTRUSTED_PREFIXES
 
 CHECK_TIMEOUT_S: Final = 1
 """For asking the service, retries included (Envoy's default is 0.2 s)."""
@@ -59,18 +60,6 @@ BUFFER_BYTES: Final = 65_536
 """What one connection may hold in each direction before Envoy reads no more from it. A body that is judged gets
 the room that it needs from ext_authz."""
 DEFAULT_IDENTITY_PREFIX: Final = "x-auth-"
-
-# Headers that Envoy or a framework behind it would take for the word of a proxy. `x-envoy-` is Envoy's own namespace:
-# timeouts, retries, original paths, and `x-envoy-auth-failure-mode-allowed`.
-_PROXY_PREFIXES: Final = ("x-envoy-",)
-_PROXY_HEADERS: Final = (
-    "forwarded",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-original-url",
-    "x-rewrite-url",
-)
 
 
 def listener(layout: Layout, edge: Edge) -> Listener:
@@ -129,12 +118,12 @@ def _identity_prefixes(layout: Layout) -> tuple[str, ...]:
 
 def _early_removal(identity_prefixes: Iterable[str]) -> TypedExtensionConfig:
     """Before any filter, and for every client: nobody but the service says who a caller is."""
-    prefixes = dict.fromkeys((DEFAULT_IDENTITY_PREFIX, *identity_prefixes, *_PROXY_PREFIXES))
+    prefixes = dict.fromkeys((DEFAULT_IDENTITY_PREFIX, *identity_prefixes, *UNTRUSTED_PREFIXES))
     by_prefix = [
         HeaderMutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=prefix)))
         for prefix in prefixes
     ]
-    by_name = [HeaderMutation(remove=name) for name in _PROXY_HEADERS]
+    by_name = [HeaderMutation(remove=name) for name in UNTRUSTED_HEADERS]
     return TypedExtensionConfig(
         name="envoy.http.early_header_mutation.header_mutation",
         typed_config=AnyMessage.pack(EarlyHeaderMutation(mutations=[*by_prefix, *by_name])),

@@ -16,8 +16,10 @@ from extauthz.config.render.envoy.bootstrap import Rendered, Unrenderable, rende
 from extauthz.config.render.envoy.edge import Edge, KeyPair, ServiceTls
 from extauthz.config.render.envoy.routes import AMBIGUOUS_PATH, route_configuration
 from extauthz.config.render.envoy.sites import Layout, lay_out
+from extauthz.config.render.untrusted_headers import UNTRUSTED_HEADERS, UNTRUSTED_PREFIXES
 from extauthz.config.settings.endpoint import TcpEndpoint, UnixEndpoint
 from extauthz.pdp.decision.resource_index import path_of
+from extauthz.pdp.mcp.headers import METHOD_HEADER, NAME_HEADER, SESSION_HEADER, VERSION_HEADER
 from extauthz.pdp.policy import Resource, UpstreamHeaders
 from tests.support.policies import policy, resource
 
@@ -215,7 +217,29 @@ def test_client_headers_with_any_identity_prefix_are_removed_for_every_resource(
         for one in early["typed_config"]["mutations"]
         if "remove_on_match" in one
     }
-    assert prefixes == {"x-auth-", "x-calc-", "x-envoy-"}
+    assert prefixes == {"x-auth-", "x-calc-", *UNTRUSTED_PREFIXES}
+    assert "x-envoy-" in prefixes
+
+
+def test_headers_of_other_proxies_are_removed_before_any_filter() -> None:
+    (early,) = manager(bootstrap(WEATHER))["early_header_mutation_extensions"]
+    removed = [one["remove"] for one in early["typed_config"]["mutations"] if "remove" in one]
+    assert removed == list(UNTRUSTED_HEADERS)
+
+
+def test_the_list_of_untrusted_headers_names_each_once_and_none_that_is_needed() -> None:
+    names = [*UNTRUSTED_HEADERS, *UNTRUSTED_PREFIXES]
+    assert len(set(names)) == len(names)
+    assert names == [name.lower() for name in names]
+    assert [name for name in UNTRUSTED_HEADERS if name.startswith(UNTRUSTED_PREFIXES)] == []
+    needed = {
+        *("authorization", "host", "content-type", "accept", "origin", "cookie", "last-event-id", "x-request-id"),
+        *("x-forwarded-for", "x-forwarded-proto", "x-forwarded-client-cert", "traceparent", "tracestate", "baggage"),
+        *(METHOD_HEADER, NAME_HEADER, SESSION_HEADER, VERSION_HEADER, "mcp-param-city", "x-extauthz-decision"),
+    }
+    assert [name for name in needed if name in UNTRUSTED_HEADERS or name.startswith(UNTRUSTED_PREFIXES)] == []
+    asked_for = {"x-real-ip", "remote-user", "x-original-uri", "x-original-url", "x-host", "x-rewrite-url"}
+    assert {*asked_for, "x-forwarded-user"} <= set(UNTRUSTED_HEADERS)
 
 
 def test_the_service_may_touch_the_token_and_identity_headers_and_nothing_else() -> None:
