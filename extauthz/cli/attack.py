@@ -118,7 +118,7 @@ def _token_set(file: str | None) -> Mapping[str, str]:
         return {}
     try:
         found = yaml.safe_load(read_input(file))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise click.UsageError(f"--tokens {file} is neither YAML nor JSON") from error
     if not isinstance(found, dict) or not all(isinstance(one, str) for pair in found.items() for one in pair):
         raise click.UsageError(f"--tokens {file} is no mapping of names to tokens: write `expired: eyJ…`")

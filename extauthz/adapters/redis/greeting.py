@@ -42,23 +42,19 @@ def connect_fault(error: Exception, *, tls: bool, limit_s: float) -> ConnectFaul
     cause = _tls_error(error)
     match error:
         case AuthenticationError() if error.status_code == "NOAUTH" or "required" in str(error):
-            text = "AuthenticationError: the server asks for a password: set EXTAUTHZ_REDIS_PASSWORD, or write it in the URL"
+            text = "AuthenticationError: the server asks for a password: set EXTAUTHZ_REDIS_PASSWORD, or the URL"
         case AuthenticationError():
-            text = (
-                "AuthenticationError: the server refuses the user name or the password: compare both with the server's"
-            )
+            text = "AuthenticationError: the server refuses user name or password: compare both with the server's"
         case BusyLoadingError():
             text = "the server is loading its data: wait"
         case ResponseError() if "unknown command" in str(error):
             text = (
-                "the server does not know the command that signs in (AUTH or HELLO): it is older than Redis 6.0, or the "
-                "command was renamed there"
+                "the server does not know the command that signs in (AUTH or HELLO): it is older than Redis 6.0, or "
+                "the command was renamed there"
             )
         case ResponseError():
             code = error.status_code or "ERR"
-            text = (
-                f"the server refuses to sign us in or to select the database ({code}): compare the URL with the server"
-            )
+            text = f"the server refuses to sign us in or to select the database ({code}): compare URL and server"
         case RedisTimeoutError() | TimeoutError():
             hint = f"check host and port; {_MAYBE_PLAIN}" if tls else "check host and port, and what is between"
             text = f"no connection within {limit_s:g} s{', TLS included' if tls else ''}: {hint}"

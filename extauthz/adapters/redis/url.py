@@ -200,7 +200,7 @@ def _read(parts: _Parts, options: dict[str, str], form: Form) -> RedisUrl:
 
 
 def _options(query: str) -> dict[str, str]:
-    """As written but for %-escapes: a `+` means a blank in HTML forms only (RFC 3986 §2.2), and base64 is full of it."""
+    """As written but for %-escapes: a `+` means a blank in HTML forms only (RFC 3986 §2.2)."""
     fields = (field.partition("=") for field in query.split("&") if field)
     return {unquote(name): unquote(value) for name, _, value in fields}
 
