@@ -19,7 +19,8 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from extauthz.adapters.redis.connections import FAULTS, Connections
+from extauthz.adapters.redis.bounded_parser import BoundedParser
+from extauthz.adapters.redis.connections import Connections
 from extauthz.adapters.redis.greeting import ConnectFault, connect_fault, greeted
 from extauthz.adapters.redis.url import RESP2, Address, Form, Login, RedisUrl, TlsFiles
 from extauthz.files import FileFault, in_memory, read_regular_file
@@ -87,7 +88,7 @@ class Dialer:
         except ConnectFault:
             await connection.disconnect(nowait=True)
             raise
-        except FAULTS as error:
+        except Exception as error:  # an odd reply can break the library in a way of its own
             await connection.disconnect(nowait=True)
             raise connect_fault(error, tls=url.tls is not None, limit_s=CONNECT_TIMEOUT_S) from error
         except BaseException:
@@ -103,6 +104,7 @@ class Dialer:
             "socket_connect_timeout": timeout_s,
             "retry": Retry(NoBackoff(), 0),
             "health_check_interval": 0,
+            "parser_class": BoundedParser,
             "driver_info": None,  # else CLIENT SETINFO, a command of Redis 7.2
             **self._tls,
         }

@@ -64,9 +64,11 @@ def connect_fault(error: Exception, *, tls: bool, limit_s: float) -> ConnectFaul
             text = f"what answers does not speak Redis: {'check host and port' if tls else _MAYBE_TLS}"
         case RedisConnectionError() if not tls and _closed(error):
             text = f"the connection was closed before the first reply: {_MAYBE_TLS}"
-        case _:
+        case RedisConnectionError() | OSError():
             # Of the system or of the TLS library: they know nothing of what was sent.
             text = str(error)
+        case _:
+            text = f"the reply to our first commands cannot be read ({type(error).__name__}): check host and port"
     return ConnectFault(text)
 
 

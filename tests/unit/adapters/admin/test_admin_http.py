@@ -17,6 +17,7 @@ from extauthz.adapters.admin import server as admin_http
 from extauthz.adapters.admin.server import AdminServer
 from extauthz.adapters.admin.status import Component, Status
 from extauthz.adapters.listening import ListenFault, TcpAddress
+from extauthz.pdp.redaction import Redactor
 from tests.support.waiting import eventually
 
 WAIT_S = 20.0
@@ -291,3 +292,19 @@ class TestAddresses:
         server.stop()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
+
+
+@pytest.mark.parametrize("path", ["/", "/readyz"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_no_secret_is_answered(source: Source, path: str, method: str) -> None:
+    secret = "hunter2&hunter2"
+    source.parts = (Component(name="redis", ready=False, detail=f"ERR unknown command, args: '{secret}' {secret[:9]}"),)
+    made = AdminServer(listen="127.0.0.1:0", source=source, exposition=exposition, redact=Redactor([secret]).cut)
+    made.start()
+    try:
+        answer, body = ask(made, path, method)
+    finally:
+        made.stop()
+    assert b"hunter2" not in body
+    whole = body.count(b"[secret]") == 2 and len(body) == int(answer.headers["Content-Length"])
+    assert whole or method == "HEAD"

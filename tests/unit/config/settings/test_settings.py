@@ -1,5 +1,6 @@
 """Process settings: flags before environment before defaults, and all faults at once."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -419,3 +420,10 @@ def test_sockets_of_workers_have_their_number() -> None:
 @given(st.dictionaries(st.sampled_from(KNOWN_VARIABLES), st.text(max_size=20)))
 def test_no_environment_raises(env: dict[str, str]) -> None:
     assert isinstance(read_settings(env), Settings | SettingsFaults)
+
+
+def test_the_reference_has_every_variable_and_no_other() -> None:
+    reference = Path(__file__).parents[4] / "docs" / "reference" / "settings.md"
+    rows = [line for line in reference.read_text().splitlines() if line.startswith("| `EXTAUTHZ_")]
+    named = {name for row in rows for name in re.findall(r"`(EXTAUTHZ_[A-Z_]+)`", row.split("|")[1])}
+    assert named == set(KNOWN_VARIABLES)
