@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from extauthz.adapters.redis.dialer import CONNECT_TIMEOUT_S
 from extauthz.adapters.redis.store import DEADLINE_S, RedisStore, connect
 from extauthz.demo.processes import LOOPBACK, free_port
 from extauthz.service.ports import StoreUnavailable
@@ -138,6 +139,13 @@ def test_a_connection_that_is_never_answered_is_given_up(server: RedisServer) ->
             await comes_to_be_used(store)
 
         with_store(link.url, body)
+
+
+def test_making_a_connection_has_one_limit_for_all_its_steps(tmp_path: Path) -> None:
+    """Sign-in and first reply are each within it; together they are not."""
+    with RedisServer(tmp_path, "--requirepass", "secret") as signed, Link(signed.port) as link:
+        link.delay_s = 0.7 * CONNECT_TIMEOUT_S
+        assert "no connection within 1 s" in told(f"redis://:secret@{LOOPBACK}:{link.port}")
 
 
 # --- what is told ---------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def test_a_traceback_is_kept_line_by_line() -> None:
 
 
 @pytest.fixture
-def logging_to_stderr() -> Iterator[None]:
+def logging_to_stderr(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
     root = logging.getLogger()
     kept = root.handlers[:], root.level, sys.excepthook, threading.excepthook, sys.unraisablehook
     root.handlers.clear()
@@ -69,8 +69,6 @@ def logging_to_stderr() -> Iterator[None]:
 @pytest.mark.usefixtures("logging_to_stderr")
 def test_what_nobody_catches_is_logged_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     error = raised(SECRET)
-    for handler in logging.getLogger().handlers:
-        handler.setStream(sys.stderr)  # type: ignore[attr-defined]  # a StreamHandler
     sys.excepthook(ValueError, error, error.__traceback__)
     threading.excepthook(threading.ExceptHookArgs((ValueError, error, error.__traceback__, None)))
     sys.unraisablehook(type("Found", (), {"exc_value": error})())

@@ -111,3 +111,8 @@ def test_faults_come_in_file_order_each_once() -> None:
     found = in_file_order([fault(2, 1), fault(1, 9), fault(2, 1), fault(1, 2)])
     assert found == (fault(1, 2), fault(1, 9), fault(2, 1))
     assert str(PolicyFaults(found[:2])) == "x:1:2: m (n)\nx:1:9: m (n)"
+
+
+def test_a_fault_is_one_line_whatever_the_file_is_called() -> None:
+    told = str(Fault(file="a\n\x1b[2Jb", line=1, column=2, path="", message="m\u202e", hint="h"))
+    assert told == "a\\n\\x1b[2Jb:1:2: m\\u202e (h)"
