@@ -6,9 +6,10 @@ which the whole process stands still while they are given back), and collects a 
 """
 
 import re
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from redis._parsers import _AsyncHiredisParser
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse
 
 MAX_REPLY_BYTES: Final = 64 * 1024 * 1024
@@ -27,7 +28,7 @@ class BoundedParser(_AsyncHiredisParser):
     """One per connection."""
 
     def __init__(self, socket_read_size: int) -> None:
-        super().__init__(socket_read_size)  # type: ignore[no-untyped-call]  # redis-py
+        super().__init__(socket_read_size)
         self._left = MAX_REPLY_BYTES
         self._tail = b""
 
@@ -36,14 +37,16 @@ class BoundedParser(_AsyncHiredisParser):
         self._left = MAX_REPLY_BYTES
         return await super().read_response(disable_decoding=disable_decoding, push_request=push_request)
 
-    async def read_from_socket(self) -> bool:
+    async def read_from_socket(self) -> Literal[True]:
         """Take the next piece."""
-        piece = await self._stream.read(self._read_size)
+        stream: Any = self._stream
+        reader: Any = self._reader
+        piece: bytes = await stream.read(self._read_size)
         if not piece:
-            return bool(await super().read_from_socket())  # which says that the connection was closed
+            raise RedisConnectionError("Connection closed by server.")
         self._left -= len(piece)
         if self._left < 0 or _COUNT.search(self._tail + piece):
             raise InvalidResponse("a reply larger than any that we ask for")
         self._tail = piece[-_OVERLAP_BYTES:]
-        self._reader.feed(piece)
+        reader.feed(piece)
         return True
