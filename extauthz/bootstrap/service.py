@@ -1,6 +1,7 @@
 """One serving process: everything built and joined, started in order, stopped in the reverse order."""
 
 import asyncio
+import logging
 import secrets
 import threading
 import time
@@ -34,6 +35,8 @@ from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.ports import KeySetState, Observer
 from extauthz.service.revocation.revoking import Revoker
 from extauthz.service.sessions.binding_keeper import STEP_S, BindingKeeper
+
+_log = logging.getLogger("extauthz")
 
 REFRESH_STEP_S: Final = 1.0
 """How often key sets are looked over for being due."""
