@@ -9,6 +9,7 @@ from extauthz.pdp.policy import Policy, Resource
 from extauthz.pdp.request import HttpRequest
 
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
+_LOWER: Final = {upper: upper + 0x20 for upper in range(0x41, 0x5B)}
 
 # RFC 3986 §3.3 path characters without `;`, one slash at a time. Everything else (backslash, controls, non-ASCII,
 # empty segments, broken escapes) is read differently by some proxy or server.
@@ -31,8 +32,11 @@ def path_of(target: str) -> str | None:
 
 
 def authority_of(authority: str, scheme: str) -> str:
-    """An authority in the form in which authorities compare: lower case, without the scheme's default port."""
-    return authority.lower().removesuffix(_DEFAULT_PORT.get(scheme.lower(), "\0"))
+    """An authority in the form in which authorities compare: lower case, without the scheme's default port.
+
+    Only ASCII has lower case here (RFC 9110 §4.2.3, RFC 3986 §6.2.2.1): U+212A is another character than `k`.
+    """
+    return authority.translate(_LOWER).removesuffix(_DEFAULT_PORT.get(scheme.lower(), "\0"))
 
 
 @dataclass(frozen=True, slots=True)

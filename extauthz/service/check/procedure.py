@@ -31,6 +31,7 @@ from extauthz.pdp.answer.cors import is_preflight, origin_allowed, origin_detail
 from extauthz.pdp.answer.verdict import Verdict, forward, preflight, refuse
 from extauthz.pdp.decision.decide import decide
 from extauthz.pdp.decision.decision import Decision, Deny, Indeterminate, Permit
+from extauthz.pdp.decision.request_values import request_values
 from extauthz.pdp.mcp.read import NO_METHODS, read_operation
 from extauthz.pdp.operation import Operation, RequestId, Unreadable
 from extauthz.pdp.policy import Issuer, Resource
@@ -344,16 +345,9 @@ class _Check:
             self.operation = read_operation(self.request, header_only)
         return self.operation
 
-    def _values(self, operation: Operation) -> Mapping[str, str]:
+    def _values(self, operation: Operation) -> Mapping[str, str | None]:
         """What conditions read under `request.`."""
-        request = self.request
-        return {
-            "host": request.authority,
-            "path": request.path.partition("?")[0],
-            "http_method": request.method,
-            "method": operation.method,
-            "protocol_version": operation.protocol_version,
-        }
+        return request_values(self.request, operation, self.resource)
 
     def _refuse(self, decision: Deny | Indeterminate, cache: CacheUse = CacheUse.NONE) -> Checked:
         verdict = refuse(

@@ -8,16 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extauthz.adapters.cel.condition import (
-    MAX_ARGUMENT_DEPTH,
-    MAX_ARGUMENT_VALUES,
-    MAX_CHARACTER_STEPS,
-    MAX_EXPRESSION_CHARS,
-    VARIABLES,
-    CelCondition,
-    ConditionFault,
-    compile_condition,
-)
+from extauthz.adapters.cel.condition import MAX_EXPRESSION_CHARS, CelCondition, compile_condition
+from extauthz.adapters.cel.faults import VARIABLES, ConditionFault
 from extauthz.pdp.operation import Era, MessageKind, Operation
 from extauthz.pdp.policy import REQUEST_FIELDS, Condition, Truth
 from extauthz.pdp.principal import Principal
@@ -173,32 +165,29 @@ def test_an_error_beside_the_answer_does_not_hide_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "beyond", "read"),
+    ("text", "beyond", "arguments"),
     [
-        ("principal.machine", False, set()),
-        ("principal.name == 'args.city'", False, set()),
-        ("principal.roles.exists(args, args == 'x')", False, set()),
-        ("[{'host': 'a'}].exists(request, request.host == 'a')", False, set()),
-        ("request.host == 'a'", True, set()),
-        ("args.city == 'a'", True, {"city"}),
-        ("args . city == 'a'", True, {"city"}),
-        ("args.city.name == 'a' || args.zip == 1", True, {"city", "zip"}),
-        ("has(args.city) && args.city == 'a'", True, {"city"}),
-        ("args.list.exists(args, args.other == 1)", True, {"list", "other"}),
-        ("args['city'] == 'a'", True, None),
-        ("args.city == 'a' && args.size() == 1", True, None),
-        ("'city' in args", True, None),
-        ("{'x': args}.x.city == 'a'", True, None),
-        ("(true ? args : args).city == 'a'", True, None),
-        ("args.exists(k, k == 'a')", True, None),
-        (" && ".join(f"args.a{n} == 1" for n in range(40)), True, None),
+        ("principal.machine", False, False),
+        ("principal.name == 'args.city'", False, False),
+        ("principal.roles.exists(args, args == 'x')", False, False),
+        ("[{'host': 'a'}].exists(request, request.host == 'a')", False, False),
+        ("request.host == 'a'", True, False),
+        ("args.city == 'a'", True, True),
+        ("args . city == 'a'", True, True),
+        ("has(args.city)", True, True),
+        ("args.list.exists(args, args.other == 1)", True, True),
+        ("args['city'] == 'a'", True, True),
+        ("'city' in args", True, True),
+        ("{'x': args}.x.city == 'a'", True, True),
+        ("(true ? args : args).city == 'a'", True, True),
+        ("args.exists(k, k == 'a')", True, True),
+        ("principal.machine || args == {}", True, True),
     ],
 )
-def test_what_is_read_is_found_out(text: str, beyond: bool, read: set[str] | None) -> None:
+def test_what_is_read_is_found_out(text: str, beyond: bool, arguments: bool) -> None:
     condition = compiled(text)
     assert condition.reads_beyond_identity is beyond
-    assert condition.arguments_read == read
-    assert condition.reads_arguments is (read != set())
+    assert condition.reads_arguments is arguments
 
 
 def test_a_local_name_hides_the_variable_in_evaluation_as_well() -> None:
@@ -223,46 +212,10 @@ ARGUMENTS = st.dictionaries(st.sampled_from("abc"), st.one_of(st.integers(-3, 3)
 def test_the_result_depends_on_nothing_but_what_is_read(
     arguments: dict[str, Any], others: dict[str, Any], text: str
 ) -> None:
-    read = compiled(text).arguments_read
-    assert read is not None
-    only = {name: value for name, value in arguments.items() if name in read}
-    assert truth(text, {**arguments, **others}) is truth(text, only)
+    assert truth(text, {**arguments, **others}) is truth(text, arguments)
 
 
-# --- bounds ------------------------------------------------------------------------------------------------------
-
-
-def test_nesting_is_bounded() -> None:
-    """Handing 50,000 levels over would end the process, not the evaluation."""
-    assert truth("args.size() == 1", {"x": nested(MAX_ARGUMENT_DEPTH - 1)}) is Truth.TRUE
-    assert truth("args.size() == 1", {"x": nested(MAX_ARGUMENT_DEPTH)}) is Truth.UNKNOWN
-    assert truth("args.size() == 1", {"x": nested(50_000)}) is Truth.UNKNOWN
-
-
-def test_values_are_bounded() -> None:
-    assert truth("args.x.size() > 0", {"x": [0] * (MAX_ARGUMENT_VALUES - 1)}) is Truth.TRUE
-    assert truth("args.x.size() > 0", {"x": [0] * MAX_ARGUMENT_VALUES}) is Truth.UNKNOWN
-
-
-def test_loops_over_long_texts_are_bounded() -> None:
-    text = "args.l.all(x, !args.t.contains(x))"
-    assert truth(text, {"l": ["b"] * 100, "t": "a" * 1000}) is Truth.TRUE
-    assert truth(text, {"l": ["b"] * 1000, "t": "a" * (MAX_CHARACTER_STEPS // 1000)}) is Truth.UNKNOWN
-    assert truth("principal.roles.all(x, !args.t.contains(x))", {"t": "a" * (MAX_CHARACTER_STEPS // 2)}) is (
-        Truth.UNKNOWN
-    )
-
-
-def test_a_long_text_without_loops_is_fine() -> None:
-    assert truth("args.t.contains('b')", {"t": "a" * 1_000_000}) is Truth.FALSE
-
-
-def test_nested_loops_end_at_the_engines_own_bound() -> None:
-    assert truth("args.l.all(a, args.l.all(b, a + b >= 0))", {"l": list(range(200))}) is Truth.UNKNOWN
-
-
-def test_a_regular_expression_that_backtracks_elsewhere_is_linear() -> None:
-    assert truth("args.t.matches(args.p)", {"t": "a" * 100_000, "p": "^(a*)*b$"}) is Truth.FALSE
+# --- threads -----------------------------------------------------------------------------------------------------
 
 
 def test_threads_share_a_condition() -> None:
