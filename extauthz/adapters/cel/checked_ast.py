@@ -1,14 +1,14 @@
-"""The checked expression as a tree: read from the serialized form of Google's CEL compiler.
+"""The checked expression as a tree, read from the serialized form of Google's CEL compiler.
 
-`Expression.serialize` is the only door that the compiler's Python package has. What comes out is a `google.protobuf.Any`
-around `cel.expr.CheckedExpr` (https://github.com/google/cel-spec, proto/cel/expr/checked.proto and syntax.proto). Only
+The compiler's Python package hands the tree out in no other form. `Expression.serialize` gives a `google.protobuf.Any`
+with a `cel.expr.CheckedExpr` (https://github.com/google/cel-spec, proto/cel/expr/checked.proto and syntax.proto). Only
 the tree in it is needed; the few messages are read with the rules of the protobuf wire format.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import unpack
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 _CHECKED_EXPR: Final = b"type.googleapis.com/cel.expr.CheckedExpr"
 
@@ -19,9 +19,9 @@ class UnknownFormError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A literal. Unsigned integers are plain integers here: numbers are one type."""
+    """A literal: a scalar, or a list of them. Unsigned integers are plain integers here, since numbers are one type."""
 
-    value: bool | int | float | str | bytes | None
+    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,8 @@ def _node(message: bytes) -> Node:
                 return _map(_bytes(value))
             case 9:
                 return _loop(_bytes(value))
+            case _:
+                pass
     raise UnknownFormError("an expression of an unknown kind")
 
 
@@ -126,6 +128,8 @@ def _constant(message: bytes) -> Constant:
                 return Constant(_text(value))
             case 7, bytes():
                 return Constant(value)
+            case _:
+                pass
     raise UnknownFormError("a constant of an unknown kind")
 
 

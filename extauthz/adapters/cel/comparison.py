@@ -13,7 +13,7 @@ from math import isnan
 from typing import Any, Final
 
 from extauthz.adapters.cel.member_names import MemberName, fold, without_look_alikes
-from extauthz.adapters.cel.steps import Frame, UnknownError, unknown
+from extauthz.adapters.cel.steps import Frame, UnknownError
 
 # Levels of lists and objects that are compared. Equal to what the JSON reader lets through.
 MAX_DEPTH: Final = 64
@@ -21,6 +21,9 @@ MAX_DEPTH: Final = 64
 MAX_INTEGER: Final = 2**63 - 1
 # Characters of a text that is read as a number. Longer ones, all digits, have too many readings.
 _MAX_NUMERAL_CHARS: Final = 64
+# Steps of one comparison of values whose types are not known, and of one that has no answer.
+_COMPARE_STEPS: Final = 6
+_DOUBT_STEPS: Final = 15
 _TRUE_WORDS: Final = frozenset({"1", "t", "true", "y", "yes", "on"})
 _FALSE_WORDS: Final = frozenset({"0", "f", "false", "n", "no", "off"})
 _NULL_WORDS: Final = frozenset({"", "null", "none", "nil", "undefined"})
@@ -44,9 +47,9 @@ def kind_of(value: Any) -> str:
     """The JSON type of a value, as messages name it. Raises `UnknownError` for what JSON cannot hold."""
     kind = _KINDS.get(type(value))
     if kind is None:
-        unknown("a value is of no JSON type")
+        raise UnknownError("a value is of no JSON type")
     if type(value) is int and not -MAX_INTEGER - 1 <= value <= MAX_INTEGER:
-        unknown("an integer has more than 64 bits")
+        raise UnknownError("an integer has more than 64 bits")
     return kind
 
 
@@ -55,42 +58,45 @@ def equal(frame: Frame, left: Any, right: Any, *, free: tuple[bool, bool], path:
 
     `free` says of each side whether the caller chose it. `path` names what is compared, for the cause.
     """
-    frame.spend(2)
+    frame.spend(_COMPARE_STEPS)
     kind, other = kind_of(left), kind_of(right)
     if kind != other:
-        return _unlike(left, right, free, path)
+        return _unlike(frame, left, right, free, path)
     match left:
         case str() if type(left) is str:
             return _equal_texts(frame, left, right, free, path)
         case MemberName():
-            return _equal_names(left, right)
+            return _equal_names(frame, left, right)
         case list():
-            return _equal_lists(frame, left, right, free, path, depth)
+            return _equal_lists(frame, left, right, free, path, depth=depth)
         case dict():
-            return _equal_objects(frame, left, right, free, path, depth)
+            return _equal_objects(frame, left, right, free, path, depth=depth)
         case bytes():
             frame.spend(len(left) >> 9)
+        case _:
+            pass
     return bool(left == right)
 
 
-def _unlike(left: Any, right: Any, free: tuple[bool, bool], path: str) -> bool:
+def _unlike(frame: Frame, left: Any, right: Any, free: tuple[bool, bool], path: str) -> bool:
     for asked, value in ((left is None and not free[0], right), (right is None and not free[1], left)):
         if asked:
             # Some servers read JSON within texts, and then `"null"` is null.
             if isinstance(value, str) and len(value) < 16 and value.strip().lower() in _NULL_WORDS:
-                unknown("{} is a string that some servers read as null", path)
+                raise UnknownError("{} is a string that some servers read as null", path)
             return False
     kinds = {type(left): left, type(right): right}
     if kinds.keys() == {str, MemberName}:
-        return _equal_names(left, right)
-    unknown("{} is {}, compared with {}", path, kind_of(left), kind_of(right))
+        return _equal_names(frame, left, right)
+    raise UnknownError("{} is {}, compared with {}", path, kind_of(left), kind_of(right))
 
 
-def _equal_names(left: str, right: str) -> bool:
+def _equal_names(frame: Frame, left: str, right: str) -> bool:
+    frame.spend(10 + ((len(left) + len(right)) >> 3))
     if str(left) == str(right):
         return True
     if fold(left) == fold(right):
-        unknown("a member name looks like {}", "another")
+        raise UnknownError("a member name looks like {}", "another")
     return False
 
 
@@ -109,7 +115,7 @@ def _equal_texts(frame: Frame, left: str, right: str, free: tuple[bool, bool], p
         frame.spend(len(right) >> 7)
         _whole(right, path)
     if all(free) and _read_alike(frame, left, right):
-        unknown("{} is compared with another text that some servers read as the same value", path)
+        raise UnknownError("{} is compared with another text that some servers read as the same value", path)
     return False
 
 
@@ -117,14 +123,14 @@ def _whole(text: str, path: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        unknown("{} has half of a surrogate pair", path)
+        raise UnknownError("{} has half of a surrogate pair", path) from None
 
 
 def _read_alike(frame: Frame, left: str, right: str) -> bool:
     """Whether some reading other than that of texts may make two different texts the same."""
-    frame.spend(10 + (len(left) >> 5) + (len(right) >> 5))
+    frame.spend(20 + (len(left) >> 5) + (len(right) >> 5))
     one, other = left.strip(), right.strip()
-    if one[:1] in "[{\"" and other[:1] in "[{\"" and one and other:
+    if one[:1] in '[{"' and other[:1] in '[{"' and one and other:
         return True
     if len(one) <= 9 and len(other) <= 9:
         words = {one.lower(), other.lower()}
@@ -141,7 +147,7 @@ def number_in(text: str) -> float | None:
     if len(text) > _MAX_NUMERAL_CHARS:
         if text.strip("0123456789_.eE+-"):
             return None
-        unknown("a string is a number of more than {} digits", str(_MAX_NUMERAL_CHARS))
+        raise UnknownError("a string is a number of more than {} digits", str(_MAX_NUMERAL_CHARS))
     try:
         return float(text)
     except ValueError:
@@ -153,29 +159,29 @@ def number_in(text: str) -> float | None:
 
 
 def _equal_lists(
-    frame: Frame, left: list[Any], right: list[Any], free: tuple[bool, bool], path: str, depth: int
+    frame: Frame, left: list[Any], right: list[Any], free: tuple[bool, bool], path: str, *, depth: int
 ) -> bool:
     if depth >= MAX_DEPTH:
-        unknown("{} is nested too deeply", path)
+        raise UnknownError("{} is nested too deeply", path)
     if len(left) != len(right):
         return False
     return _all_equal(frame, zip(left, right, strict=True), free, path, depth)
 
 
 def _equal_objects(
-    frame: Frame, left: dict[str, Any], right: dict[str, Any], free: tuple[bool, bool], path: str, depth: int
+    frame: Frame, left: dict[str, Any], right: dict[str, Any], free: tuple[bool, bool], path: str, *, depth: int
 ) -> bool:
     """Equal members make equal objects; members on one side only are ignored or filled in by servers: unknown."""
     if depth >= MAX_DEPTH:
-        unknown("{} is nested too deeply", path)
-    frame.spend(len(left))
+        raise UnknownError("{} is nested too deeply", path)
+    frame.spend(2 * len(left))
     without_look_alikes(frame, left, path)
     without_look_alikes(frame, right, path)
     both = [(value, right[name]) for name, value in left.items() if name in right]
     if not _all_equal(frame, both, free, path, depth):
         return False
     if len(both) != len(left) or len(both) != len(right):
-        unknown("{} has other members than it is compared with", path)
+        raise UnknownError("{} has other members than it is compared with", path)
     return True
 
 
@@ -187,7 +193,7 @@ def _all_equal(frame: Frame, pairs: Any, free: tuple[bool, bool], path: str, dep
             if not equal(frame, one, other, free=free, path=path, depth=depth + 1):
                 return False
         except UnknownError as error:
-            frame.spend(10)
+            frame.spend(_DOUBT_STEPS)
             doubt = doubt or error.args
     if doubt is not None:
         raise UnknownError(*doubt)
@@ -196,18 +202,19 @@ def _all_equal(frame: Frame, pairs: Any, free: tuple[bool, bool], path: str, dep
 
 def less(frame: Frame, left: Any, right: Any, *, or_equal: bool, free: tuple[bool, bool], path: str) -> bool:
     """`left < right`, or `left <= right`. Raises `UnknownError` where servers may differ, and for what has no order."""
+    frame.spend(_COMPARE_STEPS)
     kind, other = kind_of(left), kind_of(right)
     if kind != other:
-        unknown("{} is {}, compared with {}", path, kind, other)
+        raise UnknownError("{} is {}, compared with {}", path, kind, other)
     if left is None or isinstance(left, list | dict | MemberName):
-        unknown("{} is {}, which has no order", path, kind)
+        raise UnknownError("{} is {}, which has no order", path, kind)
     if isinstance(left, str):
-        frame.spend((min(len(left), len(right)) >> 8) + ((len(left) + len(right)) >> 5 if all(free) else 0))
+        frame.spend((min(len(left), len(right)) >> 6) + (20 + ((len(left) + len(right)) >> 5) if all(free) else 0))
     answer = bool(left <= right if or_equal else left < right)
     if isinstance(left, str) and all(free):
         first, second = number_in(left.strip()), number_in(right.strip())
         if first is not None and second is not None and (first <= second if or_equal else first < second) != answer:
-            unknown("{} is a string that some servers read as a number", path)
+            raise UnknownError("{} is a string that some servers read as a number", path)
     return answer
 
 
@@ -219,7 +226,7 @@ def contained(frame: Frame, item: Any, within: Any, *, free: tuple[bool, bool], 
             if equal(frame, item, element, free=free, path=path):
                 return True
         except UnknownError as error:
-            frame.spend(10)
+            frame.spend(_DOUBT_STEPS)
             doubt = doubt or error.args
     if doubt is not None:
         raise UnknownError(*doubt)

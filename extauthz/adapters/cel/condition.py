@@ -22,7 +22,8 @@ from extauthz.adapters.cel.faults import (
     fault_at,
     faults_of,
 )
-from extauthz.adapters.cel.program import Program, UnsupportedError, compile_tree
+from extauthz.adapters.cel.part import UnsupportedError
+from extauthz.adapters.cel.program import Program, compile_tree
 from extauthz.adapters.cel.steps import MAX_STEPS, Frame, OverBudgetError, UnknownError
 from extauthz.pdp.operation import Operation
 from extauthz.pdp.policy import REQUEST_FIELDS, Truth

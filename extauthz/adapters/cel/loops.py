@@ -11,13 +11,13 @@ from typing import Any, NamedTuple, TypeAlias
 from extauthz.adapters.cel.checked_ast import Call, Constant, ListOf, Loop, Name, Node, UnknownFormError
 from extauthz.adapters.cel.comparison import kind_of
 from extauthz.adapters.cel.member_names import MemberName, not_an_array, without_look_alikes
-from extauthz.adapters.cel.steps import Frame, OverBudgetError, UnknownError, unknown
+from extauthz.adapters.cel.steps import Frame, OverBudgetError, UnknownError
 
 Run: TypeAlias = Callable[[Frame], Any]
 
 # Steps of a round beside its body, and of one that has no answer.
 ROUND_STEPS = 2
-DOUBT_STEPS = 10
+DOUBT_STEPS = 15
 
 
 class Macro(Enum):
@@ -66,7 +66,7 @@ def elements_of(frame: Frame, value: Any, *, free: bool, path: str) -> Iterable[
         without_look_alikes(frame, value, path)
         frame.spend(2 * len(value))
         return map(MemberName, value)
-    unknown("{} is {}, not a list or an object", path, kind_of(value))
+    raise UnknownError("{} is {}, not a list or an object", path, kind_of(value))
 
 
 def quantified(over: Run, slot: int, body: Run, cost: int, *, stop: bool, free: bool, path: str) -> Run:
@@ -74,6 +74,7 @@ def quantified(over: Run, slot: int, body: Run, cost: int, *, stop: bool, free: 
 
     def run(frame: Frame) -> bool:
         doubt: tuple[Any, ...] | None = None
+        other = not stop
         slots = frame.slots
         for slots[slot] in elements_of(frame, over(frame), free=free, path=path):
             frame.left -= cost
@@ -86,8 +87,8 @@ def quantified(over: Run, slot: int, body: Run, cost: int, *, stop: bool, free: 
                 doubt = doubt or error.args
                 continue
             if value is stop:
-                return stop
-            if value is not (not stop):
+                return not other
+            if value is not other:
                 doubt = doubt or ("a condition on an element of {} is {}, not a boolean", path, kind_of(value))
         if doubt is not None:
             raise UnknownError(*doubt)
@@ -112,9 +113,7 @@ def exactly_one(over: Run, slot: int, body: Run, cost: int, *, free: bool, path:
     return run
 
 
-def collected(
-    over: Run, slot: int, condition: Run | None, element: Run, cost: int, *, free: bool, path: str
-) -> Run:
+def collected(over: Run, slot: int, condition: Run | None, element: Run, cost: int, *, free: bool, path: str) -> Run:
     """`map` or `filter`: unknown as soon as one element is."""
 
     def run(frame: Frame) -> list[Any]:
@@ -134,4 +133,4 @@ def collected(
 def _truth(value: Any, path: str) -> bool:
     if value is True or value is False:
         return bool(value)
-    unknown("a condition on an element of {} is {}, not a boolean", path, kind_of(value))
+    raise UnknownError("a condition on an element of {} is {}, not a boolean", path, kind_of(value))

@@ -9,7 +9,7 @@ look-alike does, which value a server acts on cannot be known.
 from typing import Any, Final
 from unicodedata import category, normalize
 
-from extauthz.adapters.cel.steps import Frame, unknown
+from extauthz.adapters.cel.steps import Frame, UnknownError
 
 # Characters of a name that is folded by Unicode's rules, which are not linear in the worst case.
 MAX_FOLDED_CHARS: Final = 256
@@ -29,11 +29,11 @@ def fold(name: str) -> str:
     if name.isascii():
         return name.lower().translate(_ASCII_IGNORED)
     if len(name) > MAX_FOLDED_CHARS:
-        unknown("a member name that is not ASCII is longer than {} characters", str(MAX_FOLDED_CHARS))
+        raise UnknownError("a member name that is not ASCII is longer than {} characters", str(MAX_FOLDED_CHARS))
     try:
         name.encode()
     except UnicodeEncodeError:
-        unknown("a member name has half of a surrogate pair")
+        raise UnknownError("a member name has half of a surrogate pair") from None
     # Both ways of case folding: U+017F and U+0131 are only capital letters' small forms.
     folded = normalize("NFKC", normalize("NFKC", name).upper().casefold())
     return "".join(char for char in folded if category(char) not in _IGNORED_CATEGORIES)
@@ -48,7 +48,7 @@ def by_folded_name(frame: Frame, members: dict[str, Any]) -> dict[str, str | Non
     frame.spend(6 * len(members))
     for name in members:
         if type(name) is not str:
-            unknown("a member name is not text")
+            raise UnknownError("a member name is not text")
         if len(name) > 32:
             frame.spend(len(name) >> 3)
         # Most names are lower case with nothing in them to ignore.
@@ -67,25 +67,26 @@ def has_member(frame: Frame, members: dict[str, Any], name: str, folded: str, pa
     if folded not in index:
         return False
     if index[folded] != name:
-        unknown("{} has a member that looks like {}", path, name)
+        raise UnknownError("{} has a member that looks like {}", path, name)
     return True
 
 
 def member(frame: Frame, members: dict[str, Any], name: str, folded: str, path: str) -> Any:
     """The value of a member. Raises `UnknownError` where there is none, or a look-alike."""
     if not has_member(frame, members, name, folded, path):
-        unknown("{} has no member {}", path, name)
+        raise UnknownError("{} has no member {}", path, name)
     return members[name]
 
 
 def without_look_alikes(frame: Frame, members: dict[str, Any], path: str) -> None:
     """Raise `UnknownError` where two names of an object are look-alikes."""
+    frame.spend(len(members) >> 2)
     if members and None in by_folded_name(frame, members).values():
-        unknown("{} has members that look alike", path)
+        raise UnknownError("{} has members that look alike", path)
 
 
 def not_an_array(frame: Frame, members: dict[str, Any], path: str) -> None:
     """Raise `UnknownError` for `{"0": …, "1": …}`, which loosely typed servers read as an array."""
     frame.spend(len(members))
     if members and all(name.isdigit() for name in members):
-        unknown("{} is an object that some servers read as a list", path)
+        raise UnknownError("{} is an object that some servers read as a list", path)

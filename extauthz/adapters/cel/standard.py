@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
-from extauthz.adapters.cel.steps import Frame, unknown
+from extauthz.adapters.cel.steps import Frame, UnknownError
 
 # Characters of a text that is converted. The longest timestamp has 35.
 MAX_CONVERTED_CHARS: Final = 256
@@ -43,14 +43,14 @@ def standard_call(frame: Frame, function: str, arguments: list[Any]) -> Any:
     """The result of one of `CONVERSIONS` or `PARTS`. Raises `UnknownError` for an error."""
     for value in arguments:
         if isinstance(value, str | bytes) and len(value) > MAX_CONVERTED_CHARS:
-            unknown("{} of more than {} characters", function, str(MAX_CONVERTED_CHARS))
+            raise UnknownError("{} of more than {} characters", function, str(MAX_CONVERTED_CHARS))
     if function in _TOO_FINE and isinstance(arguments[0], str) and _TOO_FINE[function].search(arguments[0]):
-        unknown("{} with parts smaller than a microsecond", function)
+        raise UnknownError("{} with parts smaller than a microsecond", function)
     frame.spend(_CALL_STEPS)
     method = function in PARTS
     expression = f"a.{function}({'b' if len(arguments) > 1 else ''})" if method else f"{function}(a)"
     try:
-        program, error = _program(expression, type(arguments[0]))
+        program, error = _program(expression, arguments[0].__class__)
         result = program.eval(data=dict(zip("ab", arguments, strict=False)))
         # An error is a value as well, and looks like a text.
         if result.type() != error:
@@ -58,4 +58,4 @@ def standard_call(frame: Frame, function: str, arguments: list[Any]) -> Any:
             return bytes(value) if isinstance(value, bytearray) else value
     except _ENGINE_ERRORS:
         pass
-    unknown("{} has no value here", function)
+    raise UnknownError("{} has no value here", function)

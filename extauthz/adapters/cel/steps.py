@@ -6,7 +6,7 @@ comparing, building, looking through names) is charged by its size *before* it i
 and tests hold the counts, not times.
 """
 
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 # Steps of one evaluation: at most 2 ms where measured, so that a machine of less than half the speed keeps 5 ms.
 MAX_STEPS: Final = 20_000
@@ -45,8 +45,3 @@ class Frame:
         self.left -= steps
         if self.left < 0:
             raise OverBudgetError
-
-
-def unknown(template: str, *parts: str) -> NoReturn:
-    """There is no answer, and why."""
-    raise UnknownError(template, *parts)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import re2
 
-from extauthz.adapters.cel.steps import Frame, unknown
+from extauthz.adapters.cel.steps import Frame, UnknownError
 
 # Instructions of a regular expression in the policy. A list of 60 words has 500.
 MAX_PROGRAM: Final = 2_000
@@ -71,15 +71,15 @@ class Pattern:
         try:
             return self._search(text) is not None
         except UnicodeEncodeError:
-            unknown("a string has half of a surrogate pair")
+            raise UnknownError("a string has half of a surrogate pair") from None
 
 
 def matches(frame: Frame, text: str, pattern: str) -> bool:
     """`text.matches(pattern)` for a pattern that is not written in the policy as one literal."""
     if len(pattern) > MAX_DYNAMIC_PATTERN or any(sign in pattern for sign in _COSTLY):
-        unknown("a regular expression that is not a literal is too long or has counts, classes or flags")
+        raise UnknownError("a regular expression that is not a literal is too long or has counts, classes or flags")
     frame.spend(200 + 30 * len(pattern))
     try:
         return Pattern(pattern).found(frame, text)
     except (re2.error, UnicodeEncodeError):
-        unknown("what `matches` was given is not a regular expression")
+        raise UnknownError("what `matches` was given is not a regular expression") from None

@@ -16,7 +16,7 @@ def request_values(request: HttpRequest, operation: Operation, resource: Resourc
     (one that only the proxy's route has brought here).
     """
     host = authority_of(request.authority, request.scheme)
-    if resource is not None:
+    if resource is not None and len(host) == len(request.authority):
         host = authority_of(host, resource.uri.partition("://")[0])
     return {
         "host": host,

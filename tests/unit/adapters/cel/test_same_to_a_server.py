@@ -45,11 +45,19 @@ SAME = [
     ("args == {'a': 1}", {"a": 1}, ["1"]),
     ("args.l[0] == 1", {"l": [1]}, [["1"], "1", "[1]", {"0": 1}]),
     ("args.m['k'] == 1", {"m": {"k": 1}}, [{"K": 1}, {"k": "1"}, {"k": 0, "K": 1}, {"\u212a": 1}, {"k_": 1}]),
-    ("args.m.k.j == 1", {"m": {"k": {"j": 1}}}, [{"k": {"J": 1}}, {"k": {"j": 0, "J": 1}}, {"K": {"j": 1}}, {"k": "{}"}]),
+    (
+        "args.m.k.j == 1",
+        {"m": {"k": {"j": 1}}},
+        [{"k": {"J": 1}}, {"k": {"j": 0, "J": 1}}, {"K": {"j": 1}}, {"k": "{}"}],
+    ),
     ("has(args.m.k)", {"m": {"k": 1}}, [{"K": 1}, {"k": None}, '{"k": 1}', {"k\0": 1}]),
     ("!has(args.m.k)", {"m": {}}, [{"k": None}]),
     ("'k' in args.m", {"m": {"k": 1}}, [{"K": 1}, {"-k": 1}, {"k": None}, '{"k": 1}']),
-    ("args.m.exists(k, k == 'force')", {"m": {"force": 1}}, [{"Force": 1}, {"for_ce": 1}, '{"force": 1}', ["Force", 1]]),
+    (
+        "args.m.exists(k, k == 'force')",
+        {"m": {"force": 1}},
+        [{"Force": 1}, {"for_ce": 1}, '{"force": 1}', ["Force", 1]],
+    ),
     ("args.m.exists(k, k in ['force'])", {"m": {"force": 1}}, [{"Force": 1}]),
     ("args.m.exists(k, k == 'force')", {"m": {"force": 1}}, [{"0": "force"}, {"1": 0, "0": "force"}]),
     ("args.m.exists(k, args.m[k] == 1)", {"m": {"force": 1}}, [{"force": "1"}, {"force": 0, "Force": 1}]),
@@ -100,7 +108,9 @@ SAME = [
 
 
 @pytest.mark.parametrize(("text", "arguments", "others"), SAME, ids=[text for text, _, _ in SAME])
-def test_a_deny_rule_catches_what_a_server_reads_as_the_same(text: str, arguments: dict[str, Any], others: list[Any]) -> None:
+def test_a_deny_rule_catches_what_a_server_reads_as_the_same(
+    text: str, arguments: dict[str, Any], others: list[Any]
+) -> None:
     assert truth(text, arguments) is Truth.TRUE
     name = next(iter(arguments))
     passed = [other for other in others if truth(text, {**arguments, name: other}) is Truth.FALSE]
@@ -119,7 +129,16 @@ def _loses_its_meaning(text: str, how: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "use", ["k.startsWith('f')", "k.contains('f')", "k.matches('^f')", "k > 'e'", "k + 'x' == 'forcex'", "k.size() == 5", "string(k) == 'force'"]
+    "use",
+    [
+        "k.startsWith('f')",
+        "k.contains('f')",
+        "k.matches('^f')",
+        "k > 'e'",
+        "k + 'x' == 'forcex'",
+        "k.size() == 5",
+        "string(k) == 'force'",
+    ],
 )
 def test_names_are_compared_as_names_and_used_for_nothing_else(use: str) -> None:
     for name in ("force", "Force", "for_ce"):
@@ -252,7 +271,11 @@ def test_unknown_spreads_as_an_error_does(text: str, expected: Truth) -> None:
         ("args.a.b == 1", {"a": {}}, "args.a has no member b"),
         ("args.a.b == 1", {"a": [1]}, "args.a is a list, not an object"),
         ("args.t.startsWith('a')", {"t": 5}, "args.t is a number, but startsWith takes a string"),
-        ("args.l.all(x, args.l.all(y, x + y > 0))", {"l": list(range(1, 500))}, "evaluating it costs more than 20000 steps"),
+        (
+            "args.l.all(x, args.l.all(y, x + y > 0))",
+            {"l": list(range(1, 500))},
+            "evaluating it costs more than 20000 steps",
+        ),
         ("args.f && true", {"f": "true"}, "args.f is a string, not a boolean"),
         ("args.a == 1", {"a": 1}, ""),
     ],
@@ -261,7 +284,7 @@ def test_the_cause_can_be_told(text: str, arguments: dict[str, Any], cause: str)
     assert examined(text, arguments).cause == cause
 
 
-# --- against a real server's conversion: pydantic, as the Python SDK calls it ------------------------------------------
+# --- against a real server's conversion: pydantic, as the Python SDK calls it ---------------------------------------
 
 TYPED: list[tuple[Any, str, Any]] = [
     (bool, "args.v == true", True),
@@ -289,9 +312,13 @@ SCALARS = st.one_of(
     st.booleans(),
     st.integers(-2, 700),
     st.sampled_from([666, 666.0, 1.5, "666", " 666 ", "6_66", "0666", "+666", "666.0", "1.5", " 1.50", "1e0", "0x1"]),
-    st.sampled_from(["true", "TRUE", "t", "y", "yes", "on", "1", "0", "off", "x", "", "null", "[1, 2]", "[true]", '{"a": 1}']),
+    st.sampled_from(
+        ["true", "TRUE", "t", "y", "yes", "on", "1", "0", "off", "x", "", "null", "[1, 2]", "[true]", '{"a": 1}']
+    ),
 )
-VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=3), st.dictionaries(st.sampled_from(["a", "A", "b"]), SCALARS, max_size=2))
+VALUES = st.one_of(
+    SCALARS, st.lists(SCALARS, max_size=3), st.dictionaries(st.sampled_from(["a", "A", "b"]), SCALARS, max_size=2)
+)
 
 
 @given(st.sampled_from(TYPED), VALUES)
