@@ -34,10 +34,15 @@ class Patterns:
     @classmethod
     def of(cls, patterns: Iterable[str]) -> "Patterns":
         """Compile the texts of a policy file."""
-        texts = tuple(patterns)
+        return cls.of_pieces(tuple(text.split("*")) for text in patterns)
+
+    @classmethod
+    def of_pieces(cls, patterns: Iterable[tuple[str, ...]]) -> "Patterns":
+        """Compile patterns that are split at their stars: stars inside pieces are characters."""
+        pieces = tuple(patterns)
         return cls(
-            exact=frozenset(text for text in texts if "*" not in text),
-            globs=tuple(Glob(tuple(text.split("*"))) for text in texts if "*" in text),
+            exact=frozenset(one[0] for one in pieces if len(one) == 1),
+            globs=tuple(Glob(one) for one in pieces if len(one) > 1),
         )
 
     def matches(self, name: str) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+from extauthz.pdp.mcp.uri_pattern import UriPatterns
 from extauthz.pdp.operation import Operation, TargetKind
 from extauthz.pdp.pattern import Patterns
 from extauthz.pdp.principal import Principal
@@ -121,7 +122,7 @@ class Rule:
     line: int
     effect: Effect
     methods: Patterns
-    targets: Mapping[TargetKind, Patterns]
+    targets: Mapping[TargetKind, Patterns | UriPatterns]
     scopes: tuple[str, ...]
     """In file order. For a rule without `scopes` these are the resource's baseline scopes."""
     when: Condition | None = None

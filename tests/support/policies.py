@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from extauthz.pdp.mcp.uri_pattern import UriPatterns
 from extauthz.pdp.operation import TargetKind
 from extauthz.pdp.pattern import Patterns
 from extauthz.pdp.policy import (
@@ -47,7 +48,10 @@ def rule(
         line=line,
         effect=effect,
         methods=Patterns.of(methods),
-        targets={_KINDS[name]: Patterns.of(patterns) for name, patterns in targets.items()},
+        targets={
+            _KINDS[name]: UriPatterns.of(patterns) if name == "uris" else Patterns.of(patterns)
+            for name, patterns in targets.items()
+        },
         scopes=tuple(scopes),
         when=when,
     )

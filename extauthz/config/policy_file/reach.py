@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from extauthz.pdp.mcp.methods import METHODS, Method
+from extauthz.pdp.mcp.uri_pattern import UriPatterns, plain_pattern
 from extauthz.pdp.operation import END_METHOD, RESPONSE_METHOD, STREAM_METHOD, TargetKind
 from extauthz.pdp.pattern import Patterns
 
@@ -65,18 +66,19 @@ class Reach:
     methods: tuple[str, ...]
     targets: Mapping[TargetKind, tuple[str, ...]]
     method_patterns: Patterns
-    target_patterns: Mapping[TargetKind, Patterns]
+    target_patterns: Mapping[TargetKind, Patterns | UriPatterns]
     atoms: tuple[Atom, ...]
     """All of it in parts. Without parts the rule is about nothing."""
 
     @classmethod
     def of(cls, methods: Sequence[str], targets: Mapping[TargetKind, Sequence[str]]) -> "Reach":
         """The reach of a rule with these lists; each list that is there has at least one item."""
+        targets = {kind: tuple(_plain(kind, text) for text in texts) for kind, texts in targets.items()}
         return cls(
             methods=tuple(methods),
-            targets={kind: tuple(texts) for kind, texts in targets.items()},
+            targets=targets,
             method_patterns=Patterns.of(methods),
-            target_patterns={kind: Patterns.of(texts) for kind, texts in targets.items()},
+            target_patterns={kind: _patterns(kind, texts) for kind, texts in targets.items()},
             atoms=tuple(_atoms(methods, targets)),
         )
 
@@ -92,6 +94,14 @@ class Reach:
     def covers(self, other: "Reach") -> bool:
         """Whether every operation of the other rule is among this rule's."""
         return all(self.covers_atom(atom) for atom in other.atoms)
+
+
+def _plain(kind: TargetKind, text: str) -> str:
+    return plain_pattern(text) if kind is TargetKind.RESOURCE else text
+
+
+def _patterns(kind: TargetKind, texts: Sequence[str]) -> Patterns | UriPatterns:
+    return UriPatterns.of(texts) if kind is TargetKind.RESOURCE else Patterns.of(texts)
 
 
 def applicable(method: str, targets: Mapping[TargetKind, Sequence[str]]) -> frozenset[TargetKind]:

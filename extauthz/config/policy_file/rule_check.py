@@ -11,7 +11,9 @@ from typing import Final
 from extauthz.config.policy_file.fault import Path, Report
 from extauthz.config.policy_file.policy_schema import RuleShape
 from extauthz.config.policy_file.reach import TARGET_KEYS, Reach, applicable
+from extauthz.pdp.mcp.uri_pattern import MAX_ORDERED_PARAMETERS, has_unordered_parameters, pattern_fault
 from extauthz.pdp.operation import TargetKind
+from extauthz.pdp.quoting import quoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ def check_rules(rules: Sequence[RuleDraft], report: Report) -> None:
     """Report every rule, or part of one, that can never make a difference."""
     for rule in rules:
         _check_targets(rule, report)
+        _check_uris(rule, report)
     sound = [rule for rule in rules if not report.holds_broken(rule.path)]
     _check_duplicates(sound, report)
     denials = [rule for rule in sound if not rule.allows and rule.unconditional]
@@ -70,6 +73,18 @@ def _check_targets(rule: RuleDraft, report: Report) -> None:
                 message = f"the list {key} never applies: no operation with method {named} names one of them"
             hint = f"list the methods that {key} are for, or remove the list"
             report.fault((*rule.path, key), message, hint, on_key=True)
+
+
+def _check_uris(rule: RuleDraft, report: Report) -> None:
+    """URIs that are refused before any rule is asked: a deny rule for one would deny nothing, however it looks."""
+    for index, text in enumerate(rule.shape.uris):
+        path: Path = (*rule.path, "uris", index)
+        if not report.is_broken(path) and (fault := pattern_fault(text)):
+            message, _, hint = fault.partition(": ")
+            report.fault(path, f"{quoted(text)} matches nothing: {message}", hint)
+        elif not rule.allows and has_unordered_parameters(text):
+            message = f"{quoted(text)} names more than {MAX_ORDERED_PARAMETERS} parameters: another order passes it"
+            report.fault(path, message, "deny by fewer parameters")
 
 
 def _check_duplicates(rules: Sequence[RuleDraft], report: Report) -> None:

@@ -9,18 +9,26 @@ For each target of the operation (most have one or none):
 4. None met: where a condition holds and only scopes are missing, `scope_insufficient` with all scopes of the
    alternative that misses fewest (the first on a tie). Otherwise `policy_denied`: no new token would help.
 
+A resource URI is compared in every form in which a server can take it (`mcp.uri_forms`): a deny rule matches when one
+form does, an allow rule when all do; the same holds for what conditions read as `request.target`.
+
 Several targets are permitted when each is; a refusal that no token can mend is told before one that a token can.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from extauthz.pdp.decision.decision import Deny, Permit
-from extauthz.pdp.operation import MessageKind, Operation, Target
+from extauthz.pdp.mcp.uri_forms import UriForms, forms_of, readings_of
+from extauthz.pdp.mcp.uri_pattern import UriPatterns
+from extauthz.pdp.operation import MessageKind, Operation, Target, TargetKind
 from extauthz.pdp.policy import Effect, Resource, Rule, Truth
 from extauthz.pdp.principal import Principal
 from extauthz.pdp.reason import Reason
+
+# The one field of `request.*` that depends on the target. A condition that reads it has the word in its text.
+_TARGET_FIELD: Final = "target"
 
 
 def granted_scopes(resource: Resource, principal: Principal) -> frozenset[str]:
@@ -79,7 +87,8 @@ class _Judge:
         self.cacheable = True
         if self.operation.kind is MessageKind.RESPONSE and not self.resource.responses:
             return self._deny(Reason.OPERATION_UNCOVERED, "the resource has `responses: deny`", None)
-        matching = [rule for rule in self.resource.rules if _matches(rule, self.operation.method, target)]
+        forms = forms_of(target.name) if target is not None and target.kind is TargetKind.RESOURCE else None
+        matching = [rule for rule in self.resource.rules if _matches(rule, self.operation.method, target, forms)]
         for rule in matching:
             if rule.effect is Effect.DENY and self._condition(rule, target) is not Truth.FALSE:
                 return self._deny(Reason.POLICY_DENIED, f"denied by the rule on line {rule.line}", rule)
@@ -133,11 +142,21 @@ class _Judge:
             self.cacheable = False
         if rule.when.reads_arguments and not self.operation.arguments_exact:
             return Truth.UNKNOWN
-        values = {**self.request, "target": "" if target is None else target.name}
-        return rule.when.evaluate(self.principal, self.operation, values)
+        names: tuple[str, ...] = ("",) if target is None else (target.name,)
+        if target is not None and target.kind is TargetKind.RESOURCE and _TARGET_FIELD in rule.when.text:
+            names = readings_of(target.name)
+            if rule.effect is Effect.DENY:
+                names = tuple(dict.fromkeys((*names, *forms_of(target.name).names)))
+        truth = Truth.UNKNOWN
+        against = Truth.TRUE if rule.effect is Effect.DENY else Truth.FALSE
+        for name in names:
+            truth = rule.when.evaluate(self.principal, self.operation, {**self.request, _TARGET_FIELD: name})
+            if truth in (against, Truth.UNKNOWN):
+                break
+        return truth
 
 
-def _matches(rule: Rule, method: str, target: Target | None) -> bool:
+def _matches(rule: Rule, method: str, target: Target | None, forms: UriForms | None) -> bool:
     if not rule.methods.matches(method):
         return False
     if not rule.targets:
@@ -145,4 +164,6 @@ def _matches(rule: Rule, method: str, target: Target | None) -> bool:
     if target is None:
         return False
     patterns = rule.targets.get(target.kind)
+    if isinstance(patterns, UriPatterns) and forms is not None:
+        return patterns.denies(forms) if rule.effect is Effect.DENY else patterns.permits(forms)
     return patterns is not None and patterns.matches(target.name)

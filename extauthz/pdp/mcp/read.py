@@ -12,6 +12,7 @@ Whatever is let through here, every server that carries something out carries ou
 
 from typing import Final, assert_never
 
+from extauthz.pdp.mcp.arguments import read_arguments
 from extauthz.pdp.mcp.body import body_fault, unexpected_body_fault
 from extauthz.pdp.mcp.header_only import is_without_body, read_headers
 from extauthz.pdp.mcp.headers import (
@@ -24,7 +25,7 @@ from extauthz.pdp.mcp.headers import (
     read_version,
     spelling_fault,
 )
-from extauthz.pdp.mcp.message import JsonObject, Message, read_message
+from extauthz.pdp.mcp.message import Message, read_message
 from extauthz.pdp.mcp.targets import read_targets
 from extauthz.pdp.mcp.witness import witness_fault
 from extauthz.pdp.operation import (
@@ -42,7 +43,6 @@ from extauthz.pdp.strict_json import JsonFault, JsonFaultKind, read_json
 
 # What the proxy writes for a byte that is not UTF-8 when it hands a body over as text.
 _REPLACEMENT: Final = "!"
-_NO_ARGUMENTS: Final[JsonObject] = {}
 NO_METHODS: Final[frozenset[str]] = frozenset()
 
 
@@ -110,10 +110,7 @@ def _operation(
     message: Message, era: Era, version: str, targets: tuple[Target, ...], session_id: str, *, replaced: bool
 ) -> Operation:
     row = message.row
-    arguments = _NO_ARGUMENTS
-    if row is not None and "arguments" in row.params:
-        given = message.params.get("arguments", _NO_ARGUMENTS)
-        arguments = given if isinstance(given, dict) else _NO_ARGUMENTS
+    arguments, exact = read_arguments(message)
     return Operation(
         kind=message.kind,
         method=message.method,
@@ -123,7 +120,7 @@ def _operation(
         known=row is not None or message.kind is MessageKind.RESPONSE,
         baseline=_is_baseline(message, targets),
         arguments=arguments,
-        arguments_exact=not replaced or _REPLACEMENT not in repr(arguments),
+        arguments_exact=exact and (not replaced or _REPLACEMENT not in repr(arguments)),
         request_id=message.request_id,
         session_id=session_id,
     )

@@ -19,6 +19,9 @@ MAX_URI_LENGTH: Final = 8_192
 # Names in one `subscriptions/listen`: each is decided on by itself.
 MAX_TARGETS: Final = 256
 
+# Characters of all of them together: 256 of usual length. Each is compared in several forms.
+MAX_TARGETS_LENGTH: Final = 65_536
+
 # C0, DEL, C1, and the two separators that end lines in logs.
 _CONTROL: Final = compile_pattern("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NO_TARGETS: Final[tuple[Target, ...]] = ()
@@ -102,4 +105,6 @@ def _collect(value: JsonObject, member: str, kind: TargetKind, targets: list[Tar
         if fault := target_fault(name, kind):
             return f"params.notifications.{member}: {fault}"
         targets.append(Target(kind, str(name)))
+    if sum(len(target.name) for target in targets) > MAX_TARGETS_LENGTH:
+        return f"params.notifications has names of more than {MAX_TARGETS_LENGTH} characters: listen to fewer at once"
     return ""

@@ -331,3 +331,65 @@ def test_scopes_that_the_profile_does_not_read_are_named_to_the_operator() -> No
     denial = decide(resource([]), held, baseline("tools/list", MessageKind.REQUEST), {})
     assert isinstance(denial, Deny)
     assert "`scp`" in denial.detail
+
+
+def read(uri: str, method: str = "resources/read") -> Operation:
+    return Operation(
+        kind=MessageKind.REQUEST, method=method, era=Era.MODERN, targets=(Target(TargetKind.RESOURCE, uri),)
+    )
+
+
+@dataclass(frozen=True)
+class Equals:
+    """A condition on the target: whether it is this text."""
+
+    target: str
+    reads_beyond_identity: bool = True
+    reads_arguments: bool = False
+    text: str = "request.target == …"
+
+    def evaluate(self, principal: Principal, operation: Operation, request: Mapping[str, Any]) -> Truth:
+        return Truth.TRUE if request["target"] == self.target else Truth.FALSE
+
+
+@pytest.mark.parametrize("method", ["resources/read", "resources/subscribe", "completion/complete"])
+@pytest.mark.parametrize(
+    "uri", ["docs://secret%2Fplan", "docs://secret%5Fplan", "docs://secret/plan?x", "docs://SECRET/plan"]
+)
+def test_a_deny_rule_for_a_uri_denies_its_other_spellings(method: str, uri: str) -> None:
+    rules = [
+        rule([method], uris=["docs://*"]),
+        rule([method], effect=Effect.DENY, uris=["docs://secret/plan", "docs://secret_plan"]),
+    ]
+    outcome = decide(resource(rules), principal("weather:read"), read(uri, method), {})
+    assert isinstance(outcome, Deny)
+    assert outcome.reason is Reason.POLICY_DENIED
+    assert isinstance(decide(resource(rules), principal("weather:read"), read("docs://open", method), {}), Permit)
+
+
+def test_an_allow_rule_needs_every_reading_of_a_uri() -> None:
+    rules = [rule(["resources/read"], uris=["docs://*.txt"])]
+    assert isinstance(decide(resource(rules), principal("weather:read"), read("docs://a.txt"), {}), Permit)
+    assert isinstance(decide(resource(rules), principal("weather:read"), read("docs://a?.txt"), {}), Deny)
+
+
+@pytest.mark.parametrize("uri", ["docs://a b", "docs://a%20b", "docs://a+b", "docs://a%2520b", "docs://a%20b#x"])
+def test_a_deny_condition_on_the_target_is_met_by_any_reading(uri: str) -> None:
+    rules = [rule(["*"], uris=["*"]), rule(["*"], effect=Effect.DENY, when=Equals("docs://a b"))]
+    assert isinstance(decide(resource(rules), principal("weather:read"), read(uri), {}), Deny)
+
+
+def test_an_allow_condition_on_the_target_is_met_by_all_readings_only() -> None:
+    rules = [rule(["*"], uris=["*"], when=Equals("docs://a%20b"))]
+    assert isinstance(decide(resource(rules), principal("weather:read"), read("docs://a%20b"), {}), Deny)
+    plain = [rule(["*"], uris=["*"], when=Equals("docs://a_b"))]
+    assert isinstance(decide(resource(plain), principal("weather:read"), read("docs://a%5Fb"), {}), Permit)
+
+
+@pytest.mark.parametrize(("truth", "allowed"), [(Truth.TRUE, False), (Truth.UNKNOWN, False), (Truth.FALSE, True)])
+def test_a_condition_that_does_not_read_the_target_is_asked_once(truth: Truth, allowed: bool) -> None:
+    says = Says(truth)
+    rules = [rule(["*"], uris=["*"]), rule(["*"], effect=Effect.DENY, when=says)]
+    outcome = decide(resource(rules), principal("weather:read"), read("docs://a%20b"), {})
+    assert isinstance(outcome, Permit) is allowed
+    assert len(says.asked) == 1

@@ -47,6 +47,12 @@ ORDINARY = [
     "tag:example.com,2026:a;b=c(d)*!$&'~+",
     "foo://h//a//b/",
     "foo:///path",
+    "weather://h/x?q=..&r=.",
+    "weather://h/x?range=a..b#v1...v2",
+    "weather://h/%EF%BF%BD",
+    "weather://h/100%25/%25zz",
+    "weather://h/my%5Fdoc%2Dv1%7E",
+    "weather://h/caf%c3%a9",
 ]
 
 
@@ -132,6 +138,25 @@ def test_uris_that_url_parsers_rewrite_are_refused(uri: str) -> None:
         "weather://h/%2",
         "weather://h/%zz",
         "weather://h/%u0041",
+        "weather://h/%FF",
+        "weather://h/caf%E9",
+        "weather://h/%C0%AE%C0%AE/x",
+        "weather://h/%ED%A0%80",
+        "weather://h/%F4%90%80%80",
+        "weather://h/%E2%80%A8",
+        "weather://h/%C2%9F",
+        "weather://h/%2500",
+        "weather://h/%252e%252e/x",
+        "weather://h/%25252e%25252e%25252fx",
+        "weather://h/%252525252e",
+        "weather://h/..;v=1/x",
+        "weather://h/%EF%BC%8E%EF%BC%8E/x",
+        "weather://h/x?dir=../x",
+        "weather://h/x?dir=a/../x",
+        "weather://h/x?dir=a%2F..",
+        "weather://h/x?dir=a%252F..%5Cb",
+        "weather://h/x#/../y",
+        "weather://h/x?" + "&" * 64,
     ],
 )
 def test_uris_that_handlers_unescape_into_another_path_are_refused(uri: str) -> None:
