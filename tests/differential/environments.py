@@ -50,6 +50,18 @@ def go_v1_3_server() -> Command:
     return [str(_go("v1_3.mod", "v1_3.sum") / "server")]
 
 
+def go_encoder() -> Command:
+    """A program that writes what Go's encoders make of names."""
+    found = _go_compiler()
+    source = SERVERS / "go" / "encode"
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        run_to_end([found, "build", "-o", str(folder / "encode"), "main.go"], source, {"GOFLAGS": "-buildvcs=false"})
+
+    return [str(made_once(f"go-encoder-{_digest_of(source, ('main.go',))}", make) / "encode")]
+
+
 COMMANDS: dict[str, Callable[[], Command]] = {
     "Python 2.x": python_v2_server,
     "Python 1.30.0": python_v1_server,
@@ -77,9 +89,7 @@ def _typescript() -> Path:
 
 
 def _go(module: str, sums: str) -> Path:
-    found = shutil.which("go")
-    if found is None:
-        raise UnavailableError(f"there is no go: install Go >= {LEAST_GO[0]}.{LEAST_GO[1]}")
+    found = _go_compiler()
     source = SERVERS / "go"
     name = Path(module).stem
 
@@ -89,6 +99,13 @@ def _go(module: str, sums: str) -> Path:
         run_to_end(command, source, {"GOFLAGS": "-buildvcs=false"})
 
     return made_once(f"go-server-{name}-{_digest_of(source, ('main.go', module, sums))}", make)
+
+
+def _go_compiler() -> str:
+    found = shutil.which("go")
+    if found is None:
+        raise UnavailableError(f"there is no go: install Go >= {LEAST_GO[0]}.{LEAST_GO[1]}")
+    return found
 
 
 def _digest_of(folder: Path, files: tuple[str, ...]) -> str:

@@ -122,7 +122,10 @@ _REFERENCES = st.one_of(
     NAMES.map(lambda name: Members([("type", "ref/prompt"), ("name", name)])),
     URIS.map(lambda uri: Members([("type", "ref/resource"), ("uri", uri)])),
 )
-_ARGUMENT = st.just(Members([("name", "a"), ("value", "b")]))
+_ARGUMENT = st.tuples(st.sampled_from(["a", "city"]), st.sampled_from(["b", "", "1"])).map(
+    lambda pair: Members([("name", pair[0]), ("value", pair[1])])
+)
+_CONTEXT = _TEXT_ARGUMENTS.map(lambda given: Members([("arguments", given)]))
 _TASKS = st.sampled_from(["t-1", "other", "786512e2-9e0d-44bd-8f29-789f320fe840"])
 
 
@@ -141,6 +144,7 @@ _METHODS: tuple[tuple[str, bool, bool, st.SearchStrategy[Members]], ...] = (
     ("resources/subscribe", True, False, _given(uri=URIS)),
     ("resources/unsubscribe", True, False, _given(uri=URIS)),
     ("completion/complete", True, True, _given(ref=_REFERENCES, argument=_ARGUMENT)),
+    ("completion/complete", True, True, _given(ref=_REFERENCES, argument=_ARGUMENT, context=_CONTEXT)),
     ("subscriptions/listen", False, True, _given(notifications=_LISTENED)),
     ("logging/setLevel", True, False, _given(level=st.just("info"))),
     ("tools/list", True, True, _given(cursor=NAMES)),

@@ -12,7 +12,7 @@ from extauthz.demo.processes import LOOPBACK, Program, accepts_tcp, free_port
 from tests.differential.environments import FIXTURE
 
 ANSWER_WITHIN_S = 20.0
-EXACT, NAMED = "/exact", "/named"
+EXACT, NAMED, TEMPLATES = "/exact", "/named", "/templates"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,11 @@ The servers are the official SDKs' (`servers/`), with handlers that only record.
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from pydantic import AnyUrl, TypeAdapter, ValidationError
@@ -23,6 +24,8 @@ from tests.differential.environments import COMMANDS
 from tests.differential.grammar import mutated, mutated_uri, near
 from tests.differential.recording import EXACT, NAMED, Execution, RecordingServer, Sent
 from tests.e2e.client_environments import UnavailableError
+
+Made = TypeVar("Made")
 
 # One message in this many goes to the server with named things, the others to the one that takes any name.
 NAMED_EVERY = 3
@@ -84,7 +87,11 @@ def fault(operation: Operation, execution: Execution) -> str:
         return f"method {execution.method!r} instead of {operation.method!r}"
     if execution.names not in honoured(operation):
         return f"names {execution.names!r} instead of {[target.name for target in operation.targets]!r}"
-    if execution.arguments is not None and canonical(execution.arguments) != canonical(dict(operation.arguments)):
+    if (
+        execution.arguments is not None
+        and operation.arguments_exact
+        and canonical(execution.arguments) != canonical(dict(operation.arguments))
+    ):
         return "other arguments"
     return ""
 
@@ -138,14 +145,18 @@ def parsed(parser: TypeAdapter[AnyUrl], uri: str) -> str | None:
 
 
 def started(sdk: str, folder: Path) -> RecordingServer:
-    """A server with this SDK. Where it cannot be had, the test is skipped; in CI it must be there."""
+    """A server with this SDK."""
+    return RecordingServer(sdk, unless_missing(sdk, COMMANDS[sdk]), folder)
+
+
+def unless_missing(what: str, make: Callable[[], Made]) -> Made:
+    """A program of the environments. Where it cannot be had, the test is skipped; in CI it must be there."""
     try:
-        command = COMMANDS[sdk]()
+        return make()
     except UnavailableError as error:
         if os.environ.get("CI"):
-            pytest.fail(f"{sdk} is not there, and in CI it must be: {error}")
-        pytest.skip(f"{sdk}: {error}")
-    return RecordingServer(sdk, command, folder)
+            pytest.fail(f"{what} is not there, and in CI it must be: {error}")
+        pytest.skip(f"{what}: {error}")
 
 
 def run(server: RecordingServer, permitted: list[tuple[Operation, Sent]]) -> list[str]:

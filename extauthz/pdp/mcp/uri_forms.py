@@ -24,8 +24,9 @@ MAX_PARAMETERS: Final = 64
 _ESCAPE: Final = compile_pattern(r"%([0-9A-Fa-f]{2})")
 _ESCAPES: Final = compile_pattern(r"(?:%[0-9A-Fa-f]{2})+")
 # Lower-case digits, and unreserved characters: of these, `uri_fault` lets `%2D`, `%5F` and `%7E` through.
-_NOT_PLAIN: Final = compile_pattern(r"%(?:[a-f]|[0-9A-F][a-f]|2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E)")
-_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_NOT_PLAIN: Final = compile_pattern(r"%(?:[a-f]|[0-9A-F][a-f]|2[14789DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E)")
+# RFC 3986 §2.3, and `!$'()`: reserved, but parted by them is nothing, and one encoder in two escapes them.
+_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$'()")
 # A NUL stands for the star of a pattern, which can be anywhere; no URI has one.
 _AUTHORITY: Final = compile_pattern(r"([A-Za-z\x00][A-Za-z0-9+.\-\x00]*://)([^/?#]*)")
 _PORT: Final = compile_pattern(r":[0-9]*$")
@@ -83,7 +84,7 @@ def readings_of(uri: str) -> tuple[str, ...]:
 
 
 def plain_form(text: str) -> str:
-    """Escapes in capitals, unreserved characters without (RFC 3986 §6.2.2)."""
+    """Escapes in capitals, unreserved characters and `!$'()` without (RFC 3986 §6.2.2)."""
     return _ESCAPE.sub(_plain_escape, text) if _NOT_PLAIN.search(text) else text
 
 

@@ -152,8 +152,8 @@ def _in_any_order(text: str) -> list[tuple[str, ...]]:
 
 
 def _without(parts: UriParts, signs: frozenset[str]) -> Iterable[str]:
-    """The URI without each of these parts, and without all of them."""
-    shorter: list[UriParts] = []
+    """The URI without each of these parts, without all of them, and with one value for each parameter."""
+    shorter: list[UriParts] = [parts._replace(query=query) for query in _single_valued(parts.query or "")]
     bare = parts
     if _FRAGMENT in signs and parts.fragment is not None:
         shorter.append(parts._replace(fragment=None))
@@ -166,3 +166,13 @@ def _without(parts: UriParts, signs: frozenset[str]) -> Iterable[str]:
         shorter.append(parts._replace(authority=host))
         bare = bare._replace(authority=host)
     return map(joined, dict.fromkeys((*shorter, bare)))
+
+
+def _single_valued(query: str) -> tuple[str, ...]:
+    """A query that has a parameter twice as those read it who take the first, and those who take the last."""
+    pairs = [(pair.partition("=")[0], pair) for pair in parameters_of(query)]
+    last = dict(pairs)
+    if len(last) == len(pairs):
+        return ()
+    first = dict(reversed(pairs))
+    return "&".join(first[name] for name in last), "&".join(last.values())

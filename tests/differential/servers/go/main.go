@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"sync"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/yosida95/uritemplate/v3"
 )
 
 type fixture struct {
@@ -22,6 +24,7 @@ type fixture struct {
 	} `json:"named"`
 	Members       map[string]string `json:"members"`
 	WithArguments []string          `json:"with_arguments"`
+	Templates     []string          `json:"templates"`
 }
 
 // recorder is the record channel: a file that each line reaches before the execution ends.
@@ -61,7 +64,7 @@ func (r *recorder) exact(next mcp.MethodHandler) mcp.MethodHandler {
 		}
 		var arguments json.RawMessage
 		if slices.Contains(r.fixture.WithArguments, method) {
-			arguments = params["arguments"]
+			arguments = argumentsOf(method, params)
 			if len(arguments) == 0 || string(arguments) == "null" {
 				arguments = json.RawMessage("{}")
 			}
@@ -69,6 +72,28 @@ func (r *recorder) exact(next mcp.MethodHandler) mcp.MethodHandler {
 		r.write(request.GetExtra().Header, method, r.names(method, params), arguments)
 		return next(ctx, method, request)
 	}
+}
+
+// argumentsOf are the arguments of a method; those of a completion are in two places.
+func argumentsOf(method string, params map[string]json.RawMessage) json.RawMessage {
+	if method != "completion/complete" {
+		return params["arguments"]
+	}
+	var argument struct{ Name, Value string }
+	var context struct{ Arguments map[string]string }
+	decode(params["argument"], &argument)
+	decode(params["context"], &context)
+	all := map[string]string{argument.Name: argument.Value}
+	for name, value := range context.Arguments {
+		if name != argument.Name {
+			all[name] = value
+		}
+	}
+	written, err := json.Marshal(all)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return written
 }
 
 // names are what the parameters of a method name.
@@ -144,6 +169,49 @@ func namedServer(r *recorder) *mcp.Server {
 	return server
 }
 
+// templatesServer has the templates of the fixture. Handlers are given the URI, and match it themselves.
+func templatesServer(r *recorder) *mcp.Server {
+	server := mcp.NewServer(&mcp.Implementation{Name: "templates", Version: "1"}, nil)
+	for _, text := range r.fixture.Templates {
+		template := uritemplate.MustNew(text)
+		server.AddResourceTemplate(
+			&mcp.ResourceTemplate{Name: text, URITemplate: text},
+			func(_ context.Context, request *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
+				ways, err := json.Marshal(waysToRead(template, request.Params.URI))
+				if err != nil {
+					log.Fatal(err)
+				}
+				r.write(request.Extra.Header, "resources/read", []string{text}, ways)
+				return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{}}, nil
+			})
+	}
+	return server
+}
+
+// waysToRead are the variables of a URI by its template, as they are and decoded once more, and the parts of the URL.
+func waysToRead(template *uritemplate.Template, uri string) []map[string]any {
+	once, again := map[string]any{}, map[string]any{}
+	for name, value := range template.Match(uri) {
+		if value.T == uritemplate.ValueTypeList {
+			once[name] = value.List()
+			continue
+		}
+		once[name] = value.String()
+		if decoded, err := url.PathUnescape(value.String()); err == nil {
+			again[name] = decoded
+		}
+	}
+	ways := []map[string]any{once, again}
+	if parsed, err := url.Parse(uri); err == nil {
+		query := map[string]string{}
+		for name := range parsed.Query() {
+			query[name] = parsed.Query().Get(name)
+		}
+		ways = append(ways, map[string]any{"host": parsed.Hostname(), "path": parsed.Path, "query": query})
+	}
+	return ways
+}
+
 func main() {
 	port := flag.Int("port", 0, "")
 	record := flag.String("record", "", "")
@@ -163,7 +231,9 @@ func main() {
 	}
 	options := &mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true}
 	mux := http.NewServeMux()
-	for path, server := range map[string]*mcp.Server{"/exact": exactServer(r), "/named": namedServer(r)} {
+	for path, server := range map[string]*mcp.Server{
+		"/exact": exactServer(r), "/named": namedServer(r), "/templates": templatesServer(r),
+	} {
 		mux.Handle(path, mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, options))
 	}
 	log.Fatal(http.ListenAndServe(fmt.Sprintf("127.0.0.1:%d", *port), mux))

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 Application: TypeAlias = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
@@ -21,6 +22,7 @@ class Record:
         self._with_arguments: list[str] = fixture["with_arguments"]
         self.names: list[str] = fixture["named"]["names"]
         self.uris: list[str] = fixture["named"]["uris"]
+        self.templates: list[str] = fixture["templates"]
 
     def write(self, method: str, names: list[str], arguments: Any = None) -> None:
         """One execution; `arguments` is None where they were not looked at."""
@@ -38,8 +40,56 @@ class Record:
                 names = [*(named.get("resourceSubscriptions") or []), *(named.get("taskIds") or [])]
             case _:
                 names = [named]
-        arguments = (params.get("arguments") or {}) if method in self._with_arguments else None
-        self.write(method, [str(name) for name in names], arguments)
+        self.write(method, [str(name) for name in names], self._arguments(method, params))
+
+    def _arguments(self, method: str, params: Mapping[str, Any]) -> Any:
+        if method not in self._with_arguments:
+            return None
+        if method != "completion/complete":
+            return params.get("arguments") or {}
+        argument, context = params["argument"], params.get("context") or {}
+        return {**(context.get("arguments") or {}), argument["name"]: argument["value"]}
+
+    def write_variables(self, template: str, **variables: Any) -> None:
+        """One execution of a template's handler: the variables as it is given them, and decoded once more."""
+        again = {
+            name: [unquote(each) for each in value] if isinstance(value, list) else unquote(value)
+            for name, value in variables.items()
+        }
+        self.write("resources/read", [template], [variables, again])
+
+    def template_handlers(self) -> dict[str, Callable[..., str]]:
+        """A handler for each template of the fixture, with the parameters that SDKs look for."""
+
+        def docs(name: str) -> str:
+            self.write_variables("docs://{name}", name=name)
+            return "done"
+
+        def notes(folder: str, name: str) -> str:
+            self.write_variables("notes://{folder}/{name}", folder=folder, name=name)
+            return "done"
+
+        def files(path: str) -> str:
+            self.write_variables("files:///{+path}", path=path)
+            return "done"
+
+        def logs(service: str, level: str = "", since: str = "") -> str:
+            self.write_variables("logs://{service}{?level,since}", service=service, level=level, since=since)
+            return "done"
+
+        def tree(path: list[str]) -> str:
+            self.write_variables("tree://root{/path*}", path=path)
+            return "done"
+
+        def pics(name: str, ext: str) -> str:
+            self.write_variables("pics://h/{name}{.ext}", name=name, ext=ext)
+            return "done"
+
+        def page(name: str, section: str) -> str:
+            self.write_variables("page://h/{name}{#section}", name=name, section=section)
+            return "done"
+
+        return dict(zip(self.templates, (docs, notes, files, logs, tree, pics, page), strict=True))
 
 
 def correlated(application: Application) -> Application:

@@ -76,6 +76,15 @@ def named(record: Record) -> Server[Any, Any]:
     return server._mcp_server  # its own application answers under a port of its own
 
 
+def templates(record: Record) -> Server[Any, Any]:
+    """A server with resource templates; this SDK has those of one variable per segment."""
+    server = FastMCP("templates", log_level="CRITICAL")
+    for template, handler in record.template_handlers().items():
+        if template in ("docs://{name}", "notes://{folder}/{name}"):
+            server.resource(template)(handler)
+    return server._mcp_server  # as above
+
+
 class Endpoint:
     """A session manager as an ASGI application."""
 
@@ -88,15 +97,15 @@ class Endpoint:
 
 
 def application(record: Record) -> Application:
-    """Both servers under one port."""
-    exactly, by_name = Endpoint(exact(record)), Endpoint(named(record))
+    """All servers under one port."""
+    exactly, by_name, by_template = Endpoint(exact(record)), Endpoint(named(record)), Endpoint(templates(record))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with exactly.manager.run(), by_name.manager.run():
+        async with exactly.manager.run(), by_name.manager.run(), by_template.manager.run():
             yield
 
-    routes = [Route("/exact", exactly), Route("/named", by_name)]
+    routes = [Route("/exact", exactly), Route("/named", by_name), Route("/templates", by_template)]
     return correlated(Starlette(routes=routes, lifespan=lifespan))
 
 

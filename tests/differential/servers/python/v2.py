@@ -1,7 +1,7 @@
 """The Python SDK 2.x as a server that records what it executes (see ../README.md)."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import mcp_types as types
@@ -89,16 +89,29 @@ def named(record: Record) -> MCPServer:
     return server
 
 
+def templates(record: Record) -> MCPServer:
+    """A server with resource templates."""
+    server = MCPServer("templates", version="1", log_level="CRITICAL")
+    for template, handler in record.template_handlers().items():
+        server.resource(template)(handler)
+    return server
+
+
 def application(record: Record) -> Application:
-    """Both servers under one port."""
+    """All servers under one port."""
     parts: list[Starlette] = [
         exact(record).streamable_http_app(streamable_http_path="/exact", json_response=True, stateless_http=True),
         named(record).streamable_http_app(streamable_http_path="/named", json_response=True, stateless_http=True),
+        templates(record).streamable_http_app(
+            streamable_http_path="/templates", json_response=True, stateless_http=True
+        ),
     ]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with parts[0].router.lifespan_context(parts[0]), parts[1].router.lifespan_context(parts[1]):
+        async with AsyncExitStack() as running:
+            for part in parts:
+                await running.enter_async_context(part.router.lifespan_context(part))
             yield
 
     return correlated(Starlette(routes=[route for part in parts for route in part.routes], lifespan=lifespan))

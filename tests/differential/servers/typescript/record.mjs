@@ -8,6 +8,7 @@ export const { values: options } = parseArgs({
 });
 const fixture = JSON.parse(readFileSync(options.fixture, "utf8"));
 export const FIXTURE = fixture.named;
+export const TEMPLATES = fixture.templates;
 // Methods can have any name, those of an object's own properties too.
 const MEMBERS = new Map(Object.entries(fixture.members));
 const WITH_ARGUMENTS = fixture.with_arguments;
@@ -57,7 +58,34 @@ export function recordOf({ method, params = {} }) {
   } else if (member !== undefined) {
     names = [named];
   }
-  write(method, names, WITH_ARGUMENTS.includes(method) ? (params.arguments ?? {}) : null);
+  write(method, names, WITH_ARGUMENTS.includes(method) ? argumentsOf(method, params) : null);
+}
+
+function argumentsOf(method, params) {
+  if (method !== "completion/complete") {
+    return params.arguments ?? {};
+  }
+  return { ...params.context?.arguments, [params.argument.name]: params.argument.value };
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function decodedAll(variables) {
+  const each = (value) => (Array.isArray(value) ? value.map(decoded) : decoded(value));
+  return Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, each(value)]));
+}
+
+/** The execution of a template's handler: what it is given, as it is and decoded, and what it can read from the URL. */
+export function recordVariables(template, url, variables) {
+  const once = decodedAll(variables);
+  const parts = { host: decoded(url.hostname), path: decoded(url.pathname), query: Object.fromEntries(url.searchParams) };
+  write("resources/read", [template], [variables, once, decodedAll(once), parts]);
 }
 
 export function answerTo(method) {

@@ -1,10 +1,10 @@
 // The TypeScript SDK 1.x as a server that records what it executes (see ../README.md).
 import { createServer } from "node:http";
 import { Server } from "@modelcontextprotocol/sdk/server/index.js";
-import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
+import { McpServer, ResourceTemplate } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import * as types from "@modelcontextprotocol/sdk/types.js";
-import { CAPABILITIES, FIXTURE, answerTo, correlated, options, recordOf, write } from "./record.mjs";
+import { CAPABILITIES, FIXTURE, TEMPLATES, answerTo, correlated, options, recordOf, recordVariables, write } from "./record.mjs";
 
 const SCHEMAS = [
   types.PingRequestSchema,
@@ -57,7 +57,18 @@ function named() {
   return server;
 }
 
-const servers = { "/exact": exact, "/named": named };
+function templates() {
+  const server = new McpServer({ name: "templates", version: "1" });
+  for (const template of TEMPLATES) {
+    server.registerResource(template, new ResourceTemplate(template, { list: undefined }), {}, (url, variables) => {
+      recordVariables(template, url, variables);
+      return { contents: [] };
+    });
+  }
+  return server;
+}
+
+const servers = { "/exact": exact, "/named": named, "/templates": templates };
 
 createServer((request, response) => {
   const make = servers[request.url];

@@ -1,8 +1,8 @@
 // The TypeScript SDK 2.x as a server that records what it executes (see ../README.md).
 import { createServer } from "node:http";
-import { McpServer, Server, createMcpHandler } from "@modelcontextprotocol/server";
+import { McpServer, ResourceTemplate, Server, createMcpHandler } from "@modelcontextprotocol/server";
 import { toNodeHandler } from "@modelcontextprotocol/node";
-import { CAPABILITIES, METHODS, FIXTURE, answerTo, correlated, options, recordOf, write } from "./record.mjs";
+import { CAPABILITIES, METHODS, FIXTURE, TEMPLATES, answerTo, correlated, options, recordOf, recordVariables, write } from "./record.mjs";
 
 function exact() {
   const server = new Server({ name: "exact", version: "1" }, { capabilities: CAPABILITIES });
@@ -44,9 +44,21 @@ function named() {
   return server;
 }
 
+function templates() {
+  const server = new McpServer({ name: "templates", version: "1" });
+  for (const template of TEMPLATES) {
+    server.registerResource(template, new ResourceTemplate(template, { list: undefined }), {}, (url, variables) => {
+      recordVariables(template, url, variables);
+      return { contents: [] };
+    });
+  }
+  return server;
+}
+
 const handlers = {
   "/exact": toNodeHandler(createMcpHandler(exact, { responseMode: "json" })),
   "/named": toNodeHandler(createMcpHandler(named, { responseMode: "json" })),
+  "/templates": toNodeHandler(createMcpHandler(templates, { responseMode: "json" })),
 };
 
 createServer((request, response) => {

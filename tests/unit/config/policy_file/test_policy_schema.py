@@ -25,7 +25,7 @@ LOADER_ONLY: Final = Patterns.of(
         *("upstream-*", "origin-*", "unknown-issuer", "unknown-scope-*", "machine-*", "scope-*", "deny-*", "rule-*"),
         *("when-misspelt", "when-syntax", "when-types", "when-not-boolean", "when-block", "when-folded"),
         *("resources-overlap*", "secret-file-missing", "secret-variable-missing", "introspection-http", "host-*"),
-        *("prefix-of-mcp", "tool-with-space"),
+        *("prefix-of-mcp", "tool-with-space", "uris-*"),
     ]
 )
 FOUND_BY_BOTH: Final = frozenset(
