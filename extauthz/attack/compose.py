@@ -4,6 +4,7 @@ In targets, header values and bodies stand
 
     ${tool} ${arguments}                a permitted tool and its arguments; ${call} both as members of params
     ${forbidden} ${forbidden-arguments} a refused one; ${forbidden-call} both as members of params
+    ${forbidden-uri} ${forbidden-uri:CHANGE}   a refused resource, or its URI spelt otherwise (`respelled`)
     ${meta}                             `"_meta":{…},` of the modern era, nothing in the other
     ${meta-only}                        the same without its comma
     ${version}                          the protocol version of the era
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from extauthz.attack.case import Attempt, Era, SessionUse
+from extauthz.attack.respelled import respell
 from extauthz.attack.tampered import tamper
 from extauthz.attack.target import Target, Values
 
@@ -160,6 +162,10 @@ class _Filler:
                 tool = self._given(values.forbidden, "a tool that policy refuses (--forbidden-tool)")
                 arguments = values.forbidden_arguments
                 return {"forbidden": tool, "forbidden-arguments": arguments}.get(name, _members(tool, arguments))
+            case "forbidden-uri":
+                uri = self._given(values.forbidden_uri, "the URI of a resource that policy refuses (--forbidden-uri)")
+                respelt = uri if part is None else respell(uri, part)
+                return self._given(respelt or "", "a URI with a slash and each of _ - ~ in its path (--forbidden-uri)")
             case "meta":
                 return _META if self.era is Era.MODERN else ""
             case "meta-only":

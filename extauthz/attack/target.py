@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
+from extauthz.attack.respelled import uri_parts
+from extauthz.pdp.quoting import quoted
+
 # Names that need no escape in JSON, nor in a header.
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.\-/]{1,128}")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]*")
@@ -58,6 +61,8 @@ class Values:
     forbidden: str = ""
     """A tool that policy refuses. A gateway with a hole will run it."""
     forbidden_arguments: str = "{}"
+    forbidden_uri: str = ""
+    """A resource that policy refuses, with a host, a path, and in it each of `_ - ~`, so that all can be respelt."""
     token: str = field(default="", repr=False)
     tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Tokens that have to be refused, by what is wrong with them."""
@@ -69,6 +74,11 @@ class Values:
         for name in (self.tool, self.forbidden):
             if name and not _PLAIN_NAME.fullmatch(name):
                 raise ValueError(f"the tool name {name!r} has characters besides A-Z a-z 0-9 _ . - /: choose another")
+        if self.forbidden_uri and uri_parts(self.forbidden_uri) is None:
+            message = (
+                f"--forbidden-uri {quoted(self.forbidden_uri)} is not plain: choose one as docs://vault/secret_plan"
+            )
+            raise ValueError(message)
         for what, value in (("--token", self.token), ("--origin", self.origin), *self.tokens.items()):
             if not _VISIBLE.fullmatch(value):
                 raise ValueError(

@@ -42,6 +42,11 @@ DEFAULT_TIMEOUT_S: Final = 5.0
 @click.option("--arguments", default="{}", help="Its arguments (a JSON object, or @FILE).")
 @click.option("--forbidden-tool", default="", help="A tool that policy refuses. A gateway with a hole WILL run it.")
 @click.option("--forbidden-arguments", default="{}", help="Its arguments.")
+@click.option(
+    "--forbidden-uri",
+    default="",
+    help="A resource that policy refuses, with each of _ - ~ in its path. A gateway with a hole WILL read it.",
+)
 @click.option("--origin", default="", help="A browser origin that is allowed.")
 @click.option(
     "--only", multiple=True, metavar="GLOB", help="Only cases whose CLASS/ID fits, as 'duplicates/*'; repeatable."
@@ -107,6 +112,7 @@ def _values(options: Mapping[str, Any]) -> Values:
         arguments=dumps(json_object("--arguments", options["arguments"])),
         forbidden=options["forbidden_tool"],
         forbidden_arguments=dumps(json_object("--forbidden-arguments", options["forbidden_arguments"])),
+        forbidden_uri=options["forbidden_uri"],
         token=token,
         tokens=_token_set(options["token_set"]),
         origin=options["origin"],
@@ -147,4 +153,6 @@ def _announce(target: Target, values: Values, cases: tuple[Case, ...], rate: flo
         lines.append(f"  tool that will be called: {values.tool} {values.arguments}")
     if values.forbidden:
         lines.append(f"  tool that will run if there is a hole: {values.forbidden} {values.forbidden_arguments}")
+    if values.forbidden_uri:
+        lines.append(f"  resource that will be read if there is a hole: {values.forbidden_uri}")
     tell(*lines, err=True)

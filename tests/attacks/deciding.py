@@ -5,7 +5,7 @@ from typing import Final
 
 from extauthz.attack.compose import RawRequest
 from extauthz.attack.target import Target, Values
-from extauthz.pdp.policy import Effect
+from extauthz.pdp.policy import Effect, Rule
 from extauthz.pdp.revocation.revocation import Revocation, RevokedBy
 from extauthz.wire import check_pb2 as wire
 from tests.support import tokens
@@ -16,16 +16,26 @@ ORIGIN: Final = "https://app.example.com"
 TARGET: Final = Target.of("https://mcp.example.com/weather/mcp")
 SESSION: Final = "11112222333344445555666677778888"
 
-_RULES: Final = (*RULES, rule(["tools/call"], effect=Effect.DENY, tools=["purge"]))
+FORBIDDEN_URI: Final = "docs://vault/2026/secret_plan-v1~draft"
+_URI_METHODS: Final = ("resources/*", "completion/complete", "subscriptions/listen")
+RULES_WITHOUT_DENIAL: Final = (*RULES, rule(_URI_METHODS, ["weather:read"], uris=["docs://*"]))
 
+_RULES: Final = (
+    *RULES_WITHOUT_DENIAL,
+    rule(["tools/call"], effect=Effect.DENY, tools=["purge"]),
+    rule(["*"], effect=Effect.DENY, uris=[FORBIDDEN_URI]),
+)
 
 _REVOKED: Final = "7f1d4c2a-revoked"
 """The `jti` of the token that was taken back."""
 
 
-def world() -> World:
-    """A procedure with a policy that permits `get_*` and refuses `purge`, where one token was taken back."""
-    found = World(policy=policy(weather(rules=_RULES, origins=frozenset({ORIGIN}))))
+def world(rules: tuple[Rule, ...] = _RULES) -> World:
+    """A procedure with a policy that permits `get_*` and `docs://*`, and refuses `purge` and one of these resources.
+
+    One token was taken back.
+    """
+    found = World(policy=policy(weather(rules=rules, origins=frozenset({ORIGIN}))))
     item = Revocation(
         id="revocation-1",
         by=RevokedBy.JTI,
@@ -44,6 +54,7 @@ def values() -> Values:
         tool="get_forecast",
         arguments='{"city": "Rome"}',
         forbidden="purge",
+        forbidden_uri=FORBIDDEN_URI,
         token=mint(),
         tokens=_tokens(),
         origin=ORIGIN,

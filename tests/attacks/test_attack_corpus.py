@@ -8,10 +8,11 @@ import pytest
 from extauthz.attack.case import BOTH_ERAS, Era, Expected, attempts
 from extauthz.attack.compose import CannotComposeError, compose
 from extauthz.attack.corpus import CorpusError, about_groups, load_corpus, parse_cases
+from extauthz.attack.respelled import URI_CHANGES, respell
 from extauthz.attack.tampered import CHANGES, tamper
 from extauthz.attack.target import Target, Values
 from extauthz.pdp.reason import Reason
-from tests.attacks.deciding import SESSION, TARGET, values
+from tests.attacks.deciding import FORBIDDEN_URI, SESSION, TARGET, values
 from tests.support.world import mint
 
 CASES = load_corpus()
@@ -40,7 +41,7 @@ def test_every_class_that_is_known_of_is_there() -> None:
                 "json",
                 "lengths",
             ),
-            *("look-alikes", "origins", "paths", "shapes", "targets", "tokens"),
+            *("look-alikes", "origins", "paths", "shapes", "targets", "tokens", "uris"),
         }
     )
 
@@ -64,7 +65,11 @@ def test_no_two_attempts_are_the_same_bytes() -> None:
 
 def test_what_a_run_lacks_is_said_with_the_option_that_gives_it() -> None:
     missing = set()
-    some = (Values(), Values(tool="t", forbidden="f"), Values(tool="t", forbidden="f", token="opaque"))
+    some = (
+        Values(),
+        Values(tool="t", forbidden="f", forbidden_uri="docs://h/plain"),
+        Values(tool="t", forbidden="f", token="opaque"),
+    )
     for attempt, given in product(attempts(CASES, frozenset(BOTH_ERAS)), some):
         try:
             compose(attempt, TARGET, given)
@@ -75,6 +80,8 @@ def test_what_a_run_lacks_is_said_with_the_option_that_gives_it() -> None:
         "the token of its name (--tokens)",
         "a permitted tool (--tool)",
         "a tool that policy refuses (--forbidden-tool)",
+        "the URI of a resource that policy refuses (--forbidden-uri)",
+        "a URI with a slash and each of _ - ~ in its path (--forbidden-uri)",
         "an allowed browser origin (--origin)",
         "a server that gives session ids",
         "a token that is a JWT (--token)",
@@ -140,6 +147,24 @@ def test_what_is_no_endpoint_is_refused(url: str) -> None:
 def test_a_tool_name_that_would_change_the_message_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="choose another"):
         Values(tool=name)
+
+
+@pytest.mark.parametrize(
+    "uri", ["docs", "docs://h", "docs://h/a b", "docs://h/a%20b", 'docs://h/"', "docs://H/a", "docs://h/1"]
+)
+def test_a_uri_that_cannot_be_respelt_is_refused(uri: str) -> None:
+    with pytest.raises(ValueError, match="choose one as"):
+        Values(forbidden_uri=uri)
+
+
+@pytest.mark.parametrize("change", URI_CHANGES)
+def test_each_change_of_a_uri_changes_it(change: str) -> None:
+    assert respell(FORBIDDEN_URI, change) not in (None, FORBIDDEN_URI)
+
+
+def test_a_change_that_there_is_not_is_told() -> None:
+    with pytest.raises(ValueError, match="no change of a URI is called x"):
+        respell(FORBIDDEN_URI, "x")
 
 
 @pytest.mark.parametrize("value", ["a b", "a\r\nx: y", "é"])

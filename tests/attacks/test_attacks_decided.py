@@ -8,7 +8,7 @@ from extauthz.attack.case import BOTH_ERAS, Attempt, Expected, SessionUse, attem
 from extauthz.attack.compose import compose
 from extauthz.attack.corpus import load_corpus
 from extauthz.attack.target import Values
-from tests.attacks.deciding import SESSION, TARGET, check_request, values, world
+from tests.attacks.deciding import RULES_WITHOUT_DENIAL, SESSION, TARGET, check_request, values, world
 from tests.support.world import mint
 
 ATTEMPTS = [attempt for attempt in attempts(load_corpus(), frozenset(BOTH_ERAS)) if attempt.case.reason != "proxy"]
@@ -43,3 +43,13 @@ def test_each_forbidden_call_would_be_permitted_if_only_the_policy_said_so() -> 
     permitted = Values(tool="get_forecast", arguments='{"city": "Rome"}', forbidden="get_station", token=mint())
     forbidden = next(one for one in ATTEMPTS if one.id == "targets/forbidden/modern")
     assert procedure.ask(check_request(compose(forbidden, TARGET, permitted))).reason == "allowed"
+
+
+RESPELT = [one for one in ATTEMPTS if one.case.group == "uris" and one.case.reason == "policy_denied"]
+
+
+@pytest.mark.parametrize("attempt", RESPELT, ids=lambda attempt: attempt.id)
+def test_each_respelt_uri_would_be_permitted_if_no_rule_denied_it(attempt: Attempt) -> None:
+    """Else these cases would be refused for how they look, and say nothing about rules."""
+    answer = world(RULES_WITHOUT_DENIAL).ask(check_request(compose(attempt, TARGET, run_values(), SESSION)))
+    assert answer.reason == "allowed"

@@ -18,7 +18,14 @@ MAX_BODY_BYTES = 100_000
 _NAME = compile_pattern(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = compile_pattern(r"[\t\x20-\x7e\x80-\xff]*")
 _TARGET = Target.of("http://127.0.0.1:8080/mcp")
-_VALUES = Values(tool="get_forecast", arguments="{}", forbidden="admin", forbidden_arguments="{}", token="t.t.t")
+_VALUES = Values(
+    tool="get_forecast",
+    arguments="{}",
+    forbidden="admin",
+    forbidden_arguments="{}",
+    forbidden_uri="docs://vault/secret_plan-v1~draft",
+    token="t.t.t",
+)
 # Not part of the message: how it is addressed and sent, and who sends it.
 _CARRIAGE = frozenset(("host", "connection", "authorization", "accept", "content-length", "transfer-encoding"))
 

@@ -12,12 +12,13 @@ from extauthz.demo.system import System
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("system")]
 TOOLS: Final = ("--tool", "get_forecast", "--arguments", '{"city": "Oslo"}', "--forbidden-tool", "purge")
+URI: Final = ("--forbidden-uri", "docs://vault/2026/secret_plan-v1~draft")
 FAST: Final = ("--rate", "1000")
 ORIGIN: Final = "http://localhost:6274"
 
 
 def attacked(capsys: pytest.CaptureFixture[str], url: str, *options: str) -> tuple[int, dict[str, Any]]:
-    code = run(["attack", url, *TOOLS, *FAST, "--json", *options])
+    code = run(["attack", url, *TOOLS, *URI, *FAST, "--json", *options])
     output = capsys.readouterr()
     assert output.out, output.err
     found: dict[str, Any] = json.loads(output.out)
