@@ -73,13 +73,13 @@ class Reach:
     @classmethod
     def of(cls, methods: Sequence[str], targets: Mapping[TargetKind, Sequence[str]]) -> "Reach":
         """The reach of a rule with these lists; each list that is there has at least one item."""
-        targets = {kind: tuple(_plain(kind, text) for text in texts) for kind, texts in targets.items()}
+        plain = {kind: tuple(_plain(kind, text) for text in texts) for kind, texts in targets.items()}
         return cls(
             methods=tuple(methods),
-            targets=targets,
+            targets=plain,
             method_patterns=Patterns.of(methods),
-            target_patterns={kind: _patterns(kind, texts) for kind, texts in targets.items()},
-            atoms=tuple(_atoms(methods, targets)),
+            target_patterns={kind: _patterns(kind, texts) for kind, texts in plain.items()},
+            atoms=tuple(_atoms(methods, plain)),
         )
 
     def covers_atom(self, atom: Atom) -> bool:

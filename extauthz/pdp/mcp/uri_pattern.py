@@ -1,6 +1,6 @@
 """Patterns of the policy file for resource URIs: compared with everything that a server can take a URI for.
 
-An author writes a URI as clients send it (`note://caf%C3%A9`), as people read it (`note://café`), or in between; a
+An author writes a URI as clients send it (`note://%C3%A9t%C3%A9`), as people read it (`note://été`), or in between; a
 pattern is brought into the forms of `uri_forms` just as the URI is that it is compared with. A deny pattern matches
 when any form does, an allow pattern when all do.
 """
@@ -48,10 +48,8 @@ class _Permission:
     what is left without them must fit as well: `docs://*.txt` is not about `docs://secret?.txt`."""
 
     def covers(self, forms: UriForms) -> bool:
-        return (
-            self.plain.matches(forms.plain)
-            and self.meant.matches(forms.meant)
-            and all(self.meant.matches(meant_form(text)) for text in _without(forms.parts, self.silent_about))
+        return self.plain.matches(forms.plain) and all(
+            self.meant.matches(meant_form(text)) for text in _with_and_without(forms.parts, self.silent_about)
         )
 
 
@@ -80,6 +78,11 @@ class UriPatterns:
                 for text in texts
             ),
         )
+
+    @property
+    def exact(self) -> frozenset[str]:
+        """The patterns without a star."""
+        return self.plain.exact
 
     def matches(self, name: str) -> bool:
         """Whether any of the patterns fits the whole text, compared as texts."""
@@ -151,8 +154,8 @@ def _in_any_order(text: str) -> list[tuple[str, ...]]:
     return found
 
 
-def _without(parts: UriParts, signs: frozenset[str]) -> Iterable[str]:
-    """The URI without each of these parts, without all of them, and with one value for each parameter."""
+def _with_and_without(parts: UriParts, signs: frozenset[str]) -> Iterable[str]:
+    """The URI, also without each of these parts, without all of them, and with one value for each parameter."""
     shorter: list[UriParts] = [parts._replace(query=query) for query in _single_valued(parts.query or "")]
     bare = parts
     if _FRAGMENT in signs and parts.fragment is not None:
@@ -165,7 +168,7 @@ def _without(parts: UriParts, signs: frozenset[str]) -> Iterable[str]:
         host = parts.authority.rpartition("@")[2]
         shorter.append(parts._replace(authority=host))
         bare = bare._replace(authority=host)
-    return map(joined, dict.fromkeys((*shorter, bare)))
+    return map(joined, dict.fromkeys((parts, *shorter, bare)))
 
 
 def _single_valued(query: str) -> tuple[str, ...]:

@@ -393,3 +393,26 @@ def test_a_condition_that_does_not_read_the_target_is_asked_once(truth: Truth, a
     outcome = decide(resource(rules), principal("weather:read"), read("docs://a%20b"), {})
     assert isinstance(outcome, Permit) is allowed
     assert len(says.asked) == 1
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A condition that is undecided about one text, and certain about others."""
+
+    target: str
+    otherwise: Truth
+    reads_beyond_identity: bool = True
+    reads_arguments: bool = False
+    text: str = "request.target …"
+
+    def evaluate(self, principal: Principal, operation: Operation, request: Mapping[str, Any]) -> Truth:
+        return Truth.UNKNOWN if request["target"] == self.target else self.otherwise
+
+
+@pytest.mark.parametrize("target", ["docs://a%20b", "docs://a b"])
+def test_a_condition_that_is_undecided_about_one_reading_is_undecided(target: str) -> None:
+    """Whichever reading it is: it counts as met for a deny rule, as not met for an allow rule."""
+    denying = [rule(["*"], uris=["*"]), rule(["*"], effect=Effect.DENY, when=Undecided(target, Truth.FALSE))]
+    assert isinstance(decide(resource(denying), principal("weather:read"), read("docs://a%20b"), {}), Deny)
+    allowing = [rule(["*"], uris=["*"], when=Undecided(target, Truth.TRUE))]
+    assert isinstance(decide(resource(allowing), principal("weather:read"), read("docs://a%20b"), {}), Deny)

@@ -36,7 +36,14 @@ def test_every_spelling_of_a_host_is_one_host(authority: str, scheme: str) -> No
 
 @pytest.mark.parametrize(
     "authority",
-    ["mcp.example.com:8443", "mcp.example.com.", "\u212acp.example.com", "mcp.example.com:443:8443", "mcp.example.com:80", "m\u0130cp.example.com"],
+    [
+        "mcp.example.com:8443",
+        "mcp.example.com.",
+        "\u212acp.example.com",
+        "mcp.example.com:443:8443",
+        "mcp.example.com:80",
+        "m\u0130cp.example.com",
+    ],
 )
 def test_what_is_another_host_stays_another(authority: str) -> None:
     assert values(authority)["host"] == authority

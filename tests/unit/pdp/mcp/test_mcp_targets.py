@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from extauthz.pdp.mcp.read import read_operation
-from extauthz.pdp.mcp.targets import MAX_NAME_LENGTH, MAX_TARGETS, MAX_URI_LENGTH
+from extauthz.pdp.mcp.targets import MAX_NAME_LENGTH, MAX_TARGETS, MAX_TARGETS_LENGTH, MAX_URI_LENGTH
 from extauthz.pdp.operation import Operation, Target, TargetKind, Unreadable
 from extauthz.pdp.reason import Reason
 from tests.support.mcp_requests import modern, notification, post, request
@@ -116,6 +116,16 @@ def test_listening_to_what_no_rule_can_see_is_refused(listen: dict[str, Any]) ->
 def test_listening_is_bounded_and_not_more() -> None:
     listen = {"resourceSubscriptions": ["a://1"] * MAX_TARGETS}
     assert len(targets(request("subscriptions/listen", {"notifications": listen}))) == MAX_TARGETS
+
+
+def test_what_is_listened_to_is_bounded_in_characters() -> None:
+    """Each URI is compared in several forms with each pattern."""
+    uris = ["a://1/".ljust(MAX_TARGETS_LENGTH // 16, "x")] * 16
+    assert len(targets(request("subscriptions/listen", {"notifications": {"resourceSubscriptions": uris}}))) == 16
+    more = {"resourceSubscriptions": [*uris, "a://1"]}
+    assert f"more than {MAX_TARGETS_LENGTH} characters" in refused(
+        request("subscriptions/listen", {"notifications": more})
+    )
 
 
 def test_an_unknown_switch_of_listening_is_let_through() -> None:

@@ -49,6 +49,7 @@ SAME = [
     ("docs://secret_plan", "docs://secret%255Fplan"),
     ("docs://100%25", "docs://100%2525"),
     ("docs://a%2541", "docs://aA"),
+    ("docs://100%25*", "docs://100%2541"),
     # how people write it
     ("note://café", "note://caf%C3%A9"),
     ("note://caf%C3%A9", "note://caf%C3%A9"),
@@ -164,6 +165,7 @@ NOT_COVERED = [
     ("docs://*.txt", "docs://secret?.txt"),
     ("docs://*.txt", "docs://secret#.txt"),
     ("docs://*.txt", "docs://secret?x#.txt"),
+    ("docs://*.txt", "docs://secret?.txt#.txt"),
     ("docs://public*", "docs://public@secret/plan"),
     ("docs://public*", "docs://public:x@secret/plan"),
     ("docs://*?lang=de", "docs://secret#?lang=de"),
