@@ -16,7 +16,7 @@ import click
 from extauthz.cli import EXIT_FINDINGS
 from extauthz.cli.admin_client import DEFAULT_ADMIN, ask
 from extauthz.cli.input import read_input
-from extauthz.cli.output import tell, tell_json
+from extauthz.cli.output import learn_environment, tell, tell_json
 from extauthz.config.settings.secret import secrets_setting
 from extauthz.pdp.revocation.revocation import MAX_LIFE_S, TOKEN_GRACE_S, RevokedBy
 from extauthz.pdp.token.signed_token import inspect, revocation_digests
@@ -87,6 +87,7 @@ def revoke(ctx: click.Context, /, *, admins: tuple[str, ...], as_json: bool, **o
     knows the caller by EXTAUTHZ_ADMIN_TOKEN or EXTAUTHZ_ADMIN_TOKEN_FILE. Exit code 0: done; 1: not done, and why; 2:
     wrong usage.
     """
+    learn_environment()
     order = _order(options, time.time())
     token = _admin_token()
     default = os.environ.get("EXTAUTHZ_ADMIN_LISTEN", "").strip() or DEFAULT_ADMIN

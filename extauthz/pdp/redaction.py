@@ -15,9 +15,12 @@ from urllib.parse import quote, quote_plus
 
 CUT: Final = "[secret]"
 """What stands in place of a secret."""
-HEAD_CHARS: Final = 8
-"""So many characters from the beginning of a secret are taken for it: servers cut long arguments short. One that is
-shorter is cut out where it stands alone, not out of words and ids: those would no longer be what they are."""
+HEAD_CHARS: Final = 12
+"""So many characters from the beginning of a secret are taken for it: servers cut long arguments short. Fewer are too
+often a word."""
+ALONE_CHARS: Final = 8
+"""A secret shorter than this is cut out where it stands alone, not out of words and ids: those would no longer be what
+they are."""
 
 _ALONE: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2}))"
 """Before a short secret: nothing that a word is made of, or an escape of a URL."""
@@ -80,7 +83,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 def _head(head: str) -> str:
     pattern = re.escape(head)
-    return pattern if len(head) == HEAD_CHARS else rf"{_ALONE}{pattern}(?![A-Za-z0-9])"
+    return pattern if len(head) >= ALONE_CHARS else rf"{_ALONE}{pattern}(?![A-Za-z0-9])"
 
 
 def _common(text: str, start: int, form: str) -> int:

@@ -298,7 +298,9 @@ class TestAddresses:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_no_secret_is_answered(source: Source, path: str, method: str) -> None:
     secret = "hunter2&hunter2"
-    source.parts = (Component(name="redis", ready=False, detail=f"ERR unknown command, args: '{secret}' {secret[:9]}"),)
+    source.parts = (
+        Component(name="redis", ready=False, detail=f"ERR unknown command, args: '{secret}' {secret[:12]}"),
+    )
     made = AdminServer(listen="127.0.0.1:0", source=source, exposition=exposition, redact=Redactor([secret]).cut)
     made.start()
     try:

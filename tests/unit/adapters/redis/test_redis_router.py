@@ -217,7 +217,7 @@ QUOTED = "unknown command 'AUTH', with args beginning with: 'svc' 'Correct Horse
         QUOTED,
         "Correct Horse",
         "Correct%20Horse",
-        "not permitted: Correct Ho",
+        "not permitted: Correct Hors",
         "x" * 190 + "Correct Horse",
         "Correct\\x20Horse Correct Horse",
     ],
