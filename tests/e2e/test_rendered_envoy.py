@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import certifi
 import grpc
@@ -149,6 +150,7 @@ def test_every_check_comes_with_the_whole_request_and_the_name_of_the_route(rig:
     ("name", "host", "path"),
     [
         ("weather", HOST, f"{PRM}/weather/mcp"),
+        ("weather", HOST, f"{PRM}/weather/mcp/"),
         ("weather", f"{HOST}:443", f"{PRM}/weather/mcp"),
         ("weather", HOST.upper(), f"{PRM}/weather/mcp"),
         ("weather", "weather.internal:8080", f"{PRM}/weather/mcp"),
@@ -157,6 +159,7 @@ def test_every_check_comes_with_the_whole_request_and_the_name_of_the_route(rig:
         ("calc", HOST, f"{PRM}/calc?x=y"),
         ("solo", SOLO, f"{PRM}/mcp"),
         ("solo", SOLO, PRM),
+        ("solo", SOLO, f"{PRM}/"),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -196,7 +199,6 @@ def test_a_document_can_only_be_read(rig: Rig, method: str) -> None:
         (HOST, PRM),
         (HOST, f"{PRM}/"),
         (HOST, f"{PRM}/mcp"),
-        (HOST, f"{PRM}/weather/mcp/"),
         (HOST, f"{PRM}/weather/MCP"),
         (SOLO, f"{PRM}/weather/mcp"),
         ("other.example.com", f"{PRM}/weather/mcp"),
@@ -204,7 +206,8 @@ def test_a_document_can_only_be_read(rig: Rig, method: str) -> None:
 )
 def test_no_other_address_has_a_document(rig: Rig, host: str, path: str) -> None:
     answer = rig.ask("GET", path, host=host)
-    assert (answer.status, answer.body) == (404, b"")
+    assert answer.status == 404
+    assert b"authorization_servers" not in answer.body
     assert rig.nobody_was_asked_or_reached()
 
 
@@ -216,7 +219,8 @@ def test_no_other_address_has_a_document(rig: Rig, host: str, path: str) -> None
     [
         ("/weather/mcp", ("weather", "/mcp")),
         ("/weather/mcp?a=b&c=%2e", ("weather", "/mcp?a=b&c=%2e")),
-        ("/weather/mcp/", ("weather", "/mcp/")),
+        ("/weather/mcp/", ("weather", "/mcp")),
+        ("/weather/mcp/?a=b", ("weather", "/mcp?a=b")),
         ("/weather/mcp/messages?id=/calc", ("weather", "/mcp/messages?id=/calc")),
         ("/calc", ("calc", "/")),
         ("/calc?a=b", ("calc", "/?a=b")),
@@ -290,7 +294,67 @@ def test_a_host_of_no_resource_is_404_and_asks_nobody(rig: Rig, host: str) -> No
 
 def test_without_an_upstream_path_the_path_stays(rig: Rig) -> None:
     assert rig.ask("POST", "/mcp/a", host=SOLO, body=b"{}").status == 200
-    assert rig.reached() == [("calc", "/mcp/a")]
+    assert rig.ask("POST", "/mcp/", host=SOLO, body=b"{}").status == 200
+    assert rig.reached() == [("calc", "/mcp/a"), ("calc", "/mcp")]
+
+
+def test_no_redirect_tells_a_client_the_address_of_the_server(rig: Rig) -> None:
+    answer = rig.ask("POST", "/weather/mcp/redirect", body=b"{}")
+    assert answer.status == 307
+    assert rig.weather.url() not in f"{answer.headers}{answer.body!r}"
+    assert not {"location", "content-location", "refresh"} & set(answer.headers)
+
+
+# Answers that Envoy makes itself -------------------------------------------------------------------------------------
+
+
+def error_of(answer: Answer) -> dict[str, Any]:
+    document = json.loads(answer.body)
+    assert answer.header("content-type") == "application/json"
+    assert answer.header("cache-control") == "no-store"
+    assert (document["jsonrpc"], document["id"]) == ("2.0", None)
+    error: dict[str, Any] = document["error"]
+    assert error["data"].get("request_id", error["data"].get("connection_id")) not in (None, "", "-")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "code", "reason", "said"),
+    [
+        ({"body": b"x" * (LIMIT + 1)}, 413, -32600, "body_truncated", f"larger than {LIMIT} bytes"),
+        ({"headers": {"x": "y" * 62_000}}, 431, -32600, "headers_too_large", "larger than 60 KiB"),
+        ({"path": "/nowhere"}, 404, -32601, "resource_unknown", "no MCP server is published"),
+        ({"host": "other.example.com"}, 404, -32601, "resource_unknown", "no MCP server is published"),
+        ({"path": "/weather/mcp;x=1"}, 404, -32601, "resource_unknown", "no MCP server is published"),
+        ({"path": "/weather%2fmcp"}, 400, -32600, "request_invalid", "a normal path"),
+        ({"headers": {"a_b": "c"}}, 400, -32600, "request_invalid", "header names"),
+    ],
+)
+def test_an_answer_of_envoy_itself_has_the_form_of_every_other(
+    rig: Rig, asked: dict[str, Any], status: int, code: int, reason: str, said: str
+) -> None:
+    answer = rig.ask(**{"method": "POST", "path": "/weather/mcp", "body": b"{}"} | asked)
+    error = error_of(answer)
+    assert (answer.status, error["code"], error["data"]["reason"]) == (status, code, reason)
+    assert said in error["message"]
+    assert not rig.reached()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_upgrade_is_405_and_says_what_is_allowed(rig: Rig, method: str) -> None:
+    answer = rig.ask(
+        method, "/weather/mcp", headers={"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    )
+    assert (answer.status, answer.header("allow")) == (405, "GET, POST, DELETE")
+    assert error_of(answer)["data"]["reason"] == "http_method_refused"
+    assert not rig.reached()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 413, 431, 503])
+def test_a_denial_of_the_service_is_passed_on_as_it_is(rig: Rig, status: int) -> None:
+    rig.authz.answer = lambda _: deny(status, {"content-type": "application/json", "x-mark": "1"}, body='{"our":"own"}')
+    answer = rig.ask("POST", "/weather/mcp", body=b"{}")
+    assert (answer.status, answer.body, answer.header("x-mark")) == (status, b'{"our":"own"}', "1")
 
 
 # Headers -------------------------------------------------------------------------------------------------------------
@@ -459,7 +523,10 @@ def explode(_request: CheckRequest) -> CheckResponse:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_fault_of_the_service_is_503_and_not_a_decision(rig: Rig) -> None:
     rig.authz.answer = explode
-    assert rig.ask("POST", "/weather/mcp", body=b"{}").status == 503
+    answer = rig.ask("POST", "/weather/mcp", body=b"{}")
+    assert answer.status == 503
+    assert error_of(answer)["data"]["reason"] == "authorization_unavailable"
+    assert answer.header("retry-after")
     assert rig.reached() == []
 
 
@@ -507,7 +574,7 @@ def test_a_chunked_body_over_the_limit_is_413_and_asks_nobody(rig: Rig) -> None:
 
 
 def test_over_http2_not_even_the_last_frame_may_pass_the_limit(rig: Rig) -> None:
-    """Without `body_size_limit` Envoy would ask about the first 256 KiB and forward everything."""
+    """Without `body_size_limit` Envoy would ask about the first part and forward everything."""
     assert post_over_http2(rig.port, "/weather/mcp", b"x" * (LIMIT + 100)) == 413
     assert rig.nobody_was_asked_or_reached()
     assert post_over_http2(rig.port, "/weather/mcp", b"x" * LIMIT) == 200

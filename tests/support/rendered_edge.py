@@ -137,7 +137,8 @@ class _Server(ThreadingHTTPServer):
 class RecordingUpstream:
     """An MCP server's HTTP side: answers 200 with `upstream` and keeps every request.
 
-    `GET …/events` streams: one event, then nothing until `go_on` is set, then another. With `tls` it speaks HTTPS.
+    `…/redirect` names the server by its own address. `GET …/events` streams: one event, then nothing until `go_on` is
+    set, then another. With `tls` it speaks HTTPS.
     """
 
     tls: ssl.SSLContext | None = None
@@ -160,6 +161,13 @@ class RecordingUpstream:
                 recorder.seen.append(Seen(method=self.command, path=self.path, headers=headers, body=body))
                 if self.path.endswith("/events"):
                     self.stream()
+                    return
+                if self.path.endswith("/redirect"):
+                    self.send_response(307)
+                    for name in ("location", "content-location", "refresh"):
+                        self.send_header(name, f"http://{recorder.host}:{recorder.port}/mcp")
+                    self.send_header("content-length", "0")
+                    self.end_headers()
                     return
                 self.send_response(200)
                 self.send_header("content-length", "8")

@@ -11,9 +11,9 @@ DEFAULT_LISTEN: Final = TcpEndpoint("0.0.0.0", 8080)  # noqa: S104 - a proxy is 
 DEFAULT_ADMIN: Final = TcpEndpoint("127.0.0.1", 9901)
 DEFAULT_AUTHZ: Final = TcpEndpoint("127.0.0.1", 9001)
 """Where `extauthz serve` listens by default."""
-DEFAULT_MAX_BODY_BYTES: Final = 262_144
-"""A request body is held in Envoy and sent to the service whole. 256 KiB is far above MCP messages that carry no
-files, and 16 times below the 4 MiB at which gRPC servers refuse a message."""
+DEFAULT_MAX_BODY_BYTES: Final = 1_048_576
+"""A request body is held in Envoy and sent to the service whole. 1 MiB takes arguments that carry a document; servers
+of MCP take 4 MiB, at which gRPC servers refuse a message."""
 MAX_BODY_BYTES: Final = 3_145_728
 """3 MiB: leaves 1 MiB of gRPC's default 4 MiB message limit to headers and certificates."""
 DEFAULT_MAX_STREAM_S: Final = 3_600

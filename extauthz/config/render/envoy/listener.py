@@ -40,6 +40,7 @@ from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from extauthz.config.render.envoy.clusters import AUTHZ_CLUSTER, address
 from extauthz.config.render.envoy.edge import Edge
+from extauthz.config.render.envoy.local_replies import local_replies
 from extauthz.config.render.envoy.observing import access_log, tracing
 from extauthz.config.render.envoy.routes import CORS_FILTER, EXT_AUTHZ_FILTER, route_configuration
 from extauthz.config.render.envoy.sites import Layout
@@ -102,6 +103,7 @@ def _connection_manager(layout: Layout, edge: Edge) -> HttpConnectionManager:
         stream_idle_timeout=timedelta(seconds=IDLE_S),
         early_header_mutation_extensions=[_early_removal(prefixes)],
         access_log=[access_log()],
+        local_reply_config=local_replies(edge),
         tracing=None if edge.tracing is None else tracing(),
         http_filters=[
             HttpFilter(name=CORS_FILTER, typed_config=AnyMessage.pack(Cors())),

@@ -46,6 +46,7 @@ _FIELDS: Final = {
     "bytes_received": "%BYTES_RECEIVED%",
     "bytes_sent": "%BYTES_SENT%",
     "duration_ms": "%DURATION%",
+    "connection_id": "%CONNECTION_ID%",
     "request_id": "%REQ(X-REQUEST-ID):64%",
     "trace_id": "%TRACE_ID%",
     "user_agent": "%REQ(USER-AGENT):128%",

@@ -48,6 +48,9 @@ ROUTE_RESOURCE: Final = "resource"
 
 ENVOY_MAX_DIRECT_RESPONSE_BYTES: Final = 4_096
 """Envoy's default for `max_direct_response_body_size_bytes`: a configuration with a longer body is refused."""
+ADDRESSES_OF_UPSTREAM: Final = ("location", "content-location", "refresh")
+"""Response headers in which a framework names itself by its own address, as in a redirect from `/mcp/` to `/mcp`. No
+MCP message needs one: what a client could follow would lead past this proxy or nowhere."""
 METADATA_MAX_AGE_S: Final = 300
 """A client that starts to authorize reads the document anew; five minutes is how long a change may take to show."""
 PREFLIGHT_MAX_AGE_S: Final = 86_400
@@ -71,7 +74,7 @@ def route_configuration(layout: Layout, edge: Edge) -> RouteConfiguration:
     return RouteConfiguration(
         name="resources",
         virtual_hosts=[_virtual_host(host, edge) for host in layout.hosts],
-        response_headers_to_remove=["x-envoy-upstream-service-time"],
+        response_headers_to_remove=["x-envoy-upstream-service-time", *ADDRESSES_OF_UPSTREAM],
         max_direct_response_body_size_bytes=largest if largest > ENVOY_MAX_DIRECT_RESPONSE_BYTES else None,
     )
 
@@ -106,6 +109,10 @@ def _metadata_routes(sites: Sequence[Site]) -> Iterator[Route]:
     published = {site.resource.metadata_path: site for site in sites}
     if len(sites) == 1:
         published.setdefault(METADATA_ROOT, sites[0])
+    # Clients write a slash at the end of the address that a challenge names, or that they make for themselves.
+    for path in tuple(published):
+        if not path.endswith("/"):
+            published.setdefault(f"{path}/", published[path])
     for path, site in published.items():
         name = f"{site.resource.name}-metadata"
         document = metadata_bytes(site.resource).decode("ascii")
@@ -236,6 +243,10 @@ def _cors_policy(resource: Resource) -> CorsPolicy:
 def _matches(site: Site) -> Iterator[tuple[RouteMatch, str]]:
     """The resource's own path and what is below it, each with what replaces it (empty: nothing does)."""
     own, new = site.path, site.upstream.path
+    if own:
+        # With a slash at the end it is the same resource, and means the same path of the upstream: frameworks answer
+        # the other spelling of their own path with a redirect.
+        yield RouteMatch(path=f"{own}/"), new or own
     if own and not new.endswith("/"):
         yield RouteMatch(path_separated_prefix=own), new
     elif not new:
