@@ -243,11 +243,10 @@ def _cors_policy(resource: Resource) -> CorsPolicy:
 def _matches(site: Site) -> Iterator[tuple[RouteMatch, str]]:
     """The resource's own path and what is below it, each with what replaces it (empty: nothing does)."""
     own, new = site.path, site.upstream.path
-    if own:
+    if own and not new.endswith("/"):
         # With a slash at the end it is the same resource, and means the same path of the upstream: frameworks answer
         # the other spelling of their own path with a redirect.
         yield RouteMatch(path=f"{own}/"), new or own
-    if own and not new.endswith("/"):
         yield RouteMatch(path_separated_prefix=own), new
     elif not new:
         yield RouteMatch(prefix="/"), ""

@@ -99,7 +99,7 @@ def test_the_check_fails_closed_and_says_so() -> None:
     assert check["status_on_error"] == {"code": "ServiceUnavailable"}
     assert check["validate_mutations"] is True
     assert check["with_request_body"] == {
-        "max_request_bytes": 262_144,
+        "max_request_bytes": 1_048_576,
         "allow_partial_message": False,
         "pack_as_bytes": True,
     }
@@ -140,8 +140,12 @@ def test_every_route_to_an_upstream_names_its_own_resource() -> None:
 @pytest.mark.parametrize(
     ("uri", "upstream", "expected"),
     [
-        ("https://h/a/mcp", "http://u/mcp", [({"path_separated_prefix": "/a/mcp"}, "/mcp")]),
-        ("https://h/a", "http://u", [({"path_separated_prefix": "/a"}, None)]),
+        (
+            "https://h/a/mcp",
+            "http://u/mcp",
+            [({"path": "/a/mcp/"}, "/mcp"), ({"path_separated_prefix": "/a/mcp"}, "/mcp")],
+        ),
+        ("https://h/a", "http://u", [({"path": "/a/"}, "/a"), ({"path_separated_prefix": "/a"}, None)]),
         ("https://h/a", "http://u/", [({"path": "/a"}, "/"), ({"prefix": "/a/"}, "/")]),
         ("https://h/a", "http://u/b/", [({"path": "/a"}, "/b/"), ({"prefix": "/a/"}, "/b/")]),
         ("https://h", "http://u", [({"prefix": "/"}, None)]),
@@ -161,7 +165,7 @@ def test_the_upstream_path_takes_the_place_of_the_resource_path(
 
 def test_what_is_decided_on_headers_has_a_route_without_body_before_the_one_with() -> None:
     quick = replace(WEATHER, header_only=frozenset({"tools/call", "tools/list"}))
-    first, second = [route for route in routing(quick) if "route" in route]
+    first, second = [route for route in routing(quick) if "route" in route][2:]
     settings = first["typed_per_filter_config"][EXT_AUTHZ]["check_settings"]
     assert settings == {"context_extensions": {"resource": "weather"}, "disable_request_body_buffering": True}
     assert [(one["name"], one.get("invert_match", False)) for one in first["match"]["headers"]] == [
@@ -266,13 +270,15 @@ def test_without_origins_there_is_no_cors_policy() -> None:
 
 def test_preflights_of_a_resource_with_origins_go_to_the_service_and_never_upstream() -> None:
     found = routing(replace(WEATHER, origins=frozenset({"https://app.example.com"})))
-    preflight, resource_route = [route for route in found if route["name"] in ("weather", "weather-preflight")]
-    assert preflight["direct_response"] == {"status": 405}
-    assert list(preflight["typed_per_filter_config"]) == [EXT_AUTHZ]
-    assert "disabled" not in preflight["typed_per_filter_config"][EXT_AUTHZ]
-    assert resource_route["typed_per_filter_config"]["envoy.filters.http.cors"]["allow_origin_string_match"] == [
-        {"exact": "https://app.example.com"}
-    ]
+    ours = [route for route in found if route["name"] in ("weather", "weather-preflight")]
+    assert [route["name"] for route in ours] == ["weather-preflight", "weather"] * 2
+    for preflight, resource_route in zip(ours[::2], ours[1::2], strict=True):
+        assert preflight["direct_response"] == {"status": 405}
+        assert list(preflight["typed_per_filter_config"]) == [EXT_AUTHZ]
+        assert "disabled" not in preflight["typed_per_filter_config"][EXT_AUTHZ]
+        assert resource_route["typed_per_filter_config"]["envoy.filters.http.cors"]["allow_origin_string_match"] == [
+            {"exact": "https://app.example.com"}
+        ]
 
 
 def test_endpoints_of_the_service_are_one_cluster() -> None:
