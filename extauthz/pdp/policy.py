@@ -70,6 +70,13 @@ class DenialForm(StrEnum):
     JSONRPC = "jsonrpc"
 
 
+class LastEventId(StrEnum):
+    """What becomes of a `Last-Event-ID` that is repeated or belongs to no session."""
+
+    REFUSE = "refuse"
+    STRIP = "strip"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Introspection:
     """RFC 7662 introspection at the issuer, after local validation. The secret has no repr."""
@@ -165,12 +172,19 @@ class Resource:
     upstream_headers: UpstreamHeaders = UpstreamHeaders()
     origins: frozenset[str] = frozenset()
     session_binding: bool = True
+    last_event_id: LastEventId = LastEventId.REFUSE
     responses: bool = True
     """Whether a client may POST JSON-RPC responses (to ping, sampling, elicitation, roots) with the baseline."""
     header_only: frozenset[str] = frozenset()
     """Methods that are decided on headers where the proxy hands no body over; empty: none. Never more than the server
     is obliged to compare with the body (`mcp.header_only.SETTLED_METHODS`), nor any whose rules read arguments."""
     line: int = 0
+
+    @property
+    def own_path(self) -> str:
+        """The path of `uri`, without a trailing slash: where the server's streams and sessions are."""
+        _, _, path = self.uri.partition("://")[2].partition("/")
+        return ("/" + path).rstrip("/")
 
     @property
     def metadata_path(self) -> str:

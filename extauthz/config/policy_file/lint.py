@@ -32,9 +32,15 @@ def advise(policy: PolicyShape, report: Report) -> None:
         _advise_issuer(("issuers", name), issuer, report, used=name in used)
     if policy.unsafe_allow_http:
         _advise_http(("unsafe_allow_http",), report)
+    located = [name for name, resource in policy.resources.items() if resource.session_binding and resource.upstream]
     for name, resource in policy.resources.items():
         path: Path = ("resources", name)
         _advise_resource(path, resource, report)
+        if located and resource.session_binding and not resource.upstream:
+            message = (
+                f"resource {name} has no upstream: if its server is that of {located[0]}, one session has two owners"
+            )
+            report.advise(path, message, "add upstream, by which session ids are bound", on_key=True)
         for index, audience in enumerate(resource.audiences):
             if uris.get(audience, name) != name:
                 message = f"{quoted(audience)} is the resource {uris[audience]}: its tokens would be accepted here"
@@ -79,6 +85,10 @@ def _advise_resource(path: Path, resource: ResourceShape, report: Report) -> Non
         message = "the client's token goes to the MCP server, which can use it at the issuer's own API"
         hint = "leave it off unless the server checks tokens itself"
         report.advise((*path, "upstream_headers", "forward_token"), message, hint, on_key=True)
+    if resource.last_event_id == "strip":
+        message = "a client that resumes a stream without a session id gets a new one, and misses what it asked for"
+        hint = "leave it off unless clients of a server without sessions send Last-Event-ID"
+        report.advise((*path, "last_event_id"), message, hint, on_key=True)
     if resource.unsafe_allow_http:
         _advise_http((*path, "unsafe_allow_http"), report)
     named = {scope for shape in resource.scopes.values() for scope in shape.includes} | set(resource.baseline)

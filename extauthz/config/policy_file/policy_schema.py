@@ -205,6 +205,11 @@ class ResourceShape(Shape):
     )
     origins: list[Url] = Field(default_factory=list, description="browser origins that may call it")
     session_binding: bool = Field(default=True, description="a session id belongs to the principal first seen with it")
+    last_event_id: Literal["refuse", "strip"] = Field(
+        default="refuse",
+        description="what becomes of a GET whose Last-Event-ID is repeated or comes without a session id: it is "
+        "refused, or the header is removed",
+    )
     responses: Literal["allow", "deny"] = Field(
         default="allow",
         description="may clients answer the server's requests (ping, sampling, elicitation, roots) with the baseline",

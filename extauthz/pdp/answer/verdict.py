@@ -15,6 +15,7 @@ from extauthz.pdp.answer.cors import denial_headers, preflight_headers
 from extauthz.pdp.decision.decide import granted_scopes
 from extauthz.pdp.decision.decision import Deny, Indeterminate, Permit
 from extauthz.pdp.mcp.headers import era_of_headers
+from extauthz.pdp.mcp.session import LAST_EVENT_HEADER, is_resumable, session_of
 from extauthz.pdp.operation import Era, MessageKind, Operation, RequestId
 from extauthz.pdp.policy import DenialForm, Resource
 from extauthz.pdp.principal import Principal
@@ -59,7 +60,8 @@ Verdict: TypeAlias = Forward | Reply
 
 
 def removed_headers(resource: Resource, request: HttpRequest, set_names: frozenset[str]) -> tuple[str, ...]:
-    """Client headers that must not reach the upstream: the token, and whatever looks like one of our identity headers.
+    """Client headers that must not reach the upstream: the token, whatever looks like one of our identity headers, and
+    a `Last-Event-ID` that belongs to no session.
 
     Envoy removes a name that is both set and removed, so names being set are not listed: setting overwrites them.
     Servers of the CGI family read `_` and `-` alike, so a name counts with either.
@@ -75,6 +77,8 @@ def removed_headers(resource: Resource, request: HttpRequest, set_names: frozens
         ]
     if not resource.upstream_headers.forward_token:
         removed.append("authorization")
+    if LAST_EVENT_HEADER in request.headers and not is_resumable(request.headers, session_of(request)):
+        removed.append(LAST_EVENT_HEADER)
     return tuple(removed)
 
 

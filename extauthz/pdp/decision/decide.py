@@ -128,6 +128,9 @@ class _Judge:
 
     def _uncovered(self, matching: list[Rule]) -> Deny:
         method = self.operation.method
+        if not matching and self.operation.kind in (MessageKind.STREAM, MessageKind.END):
+            detail = f"the baseline covers {method} only at the resource's own path, and no rule covers it elsewhere"
+            return self._deny(Reason.OPERATION_UNCOVERED, detail, None)
         if matching or self.operation.known or any(rule.methods.matches(method) for rule in self.resource.rules):
             return self._deny(Reason.OPERATION_UNCOVERED, "no rule covers this operation", None)
         return self._deny(Reason.METHOD_UNKNOWN, "neither an MCP revision nor the policy knows this method", None)

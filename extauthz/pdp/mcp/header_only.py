@@ -14,7 +14,6 @@ from extauthz.pdp.mcp.body import PARTIAL_BODY_HEADER, form_fault
 from extauthz.pdp.mcp.headers import (
     METHOD_HEADER,
     NAME_HEADER,
-    SESSION_HEADER,
     VERSION_HEADER,
     WHITESPACE,
     decode_value,
@@ -25,6 +24,7 @@ from extauthz.pdp.mcp.headers import (
 )
 from extauthz.pdp.mcp.message import JsonObject, Message
 from extauthz.pdp.mcp.methods import METHODS, Method
+from extauthz.pdp.mcp.session import read_session
 from extauthz.pdp.mcp.targets import target_fault
 from extauthz.pdp.mcp.witness import witness_fault
 from extauthz.pdp.operation import Era, MessageKind, Operation, Target, Unreadable
@@ -89,8 +89,8 @@ def read_headers(request: HttpRequest, methods: frozenset[str]) -> Operation | U
     version = headers.get(VERSION_HEADER, "").strip(WHITESPACE)
     if version not in VERIFYING_REVISIONS:
         return _needs_body("MCP-Protocol-Version is no revision that obliges servers to compare headers with it")
-    if SESSION_HEADER in headers:
-        return _needs_body("a request with Mcp-Session-Id can be one of an initialize-based revision")
+    if read_session(request) != "":
+        return _needs_body("a request with a session id can be one of an initialize-based revision")
     method = headers.get(METHOD_HEADER, "").strip(WHITESPACE)
     row = METHODS.get(method)
     if row is None or method not in SETTLED_METHODS or method not in methods:

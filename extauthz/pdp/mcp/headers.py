@@ -15,6 +15,7 @@ from typing import Final
 from extauthz.pdp.mcp.message import JsonObject, Message
 from extauthz.pdp.mcp.methods import LEGACY_REVISIONS, REVISIONS
 from extauthz.pdp.mcp.names import VERSION_MEMBER
+from extauthz.pdp.mcp.session import LAST_EVENT_HEADER, SESSION_HEADER
 from extauthz.pdp.operation import Era, MessageKind, Target
 from extauthz.pdp.quoting import quoted
 from extauthz.pdp.strict_json import JsonValue
@@ -22,7 +23,6 @@ from extauthz.pdp.strict_json import JsonValue
 VERSION_HEADER: Final = "mcp-protocol-version"
 METHOD_HEADER: Final = "mcp-method"
 NAME_HEADER: Final = "mcp-name"
-SESSION_HEADER: Final = "mcp-session-id"
 PARAM_PREFIX: Final = "mcp-param-"
 WHITESPACE: Final = " \t"
 """What may stand around a header's value without being part of it (RFC 9110 §5.5)."""
@@ -36,8 +36,6 @@ _KNOWN_VERSIONS: Final = frozenset(REVISIONS)
 # A version this service does not know may be a later one: it is held to the rules of the modern era, and the server
 # answers what it supports. Commas, as of joined repeats, are in none.
 _VERSION: Final = compile_pattern(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}")
-# MCP 2025-11-25, Session Management: visible ASCII. A comma would be a repeated header.
-_SESSION_ID: Final = compile_pattern(r"[\x21-\x2b\x2d-\x7e]{1,1024}")
 _FIELD_VALUE: Final = compile_pattern(r"[\t\x20-\x7e]*")
 _NUMBER: Final = compile_pattern(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
 _SENTINEL_START: Final = "=?base64?"
@@ -50,6 +48,7 @@ _READ: Final = frozenset(
         METHOD_HEADER,
         NAME_HEADER,
         SESSION_HEADER,
+        LAST_EVENT_HEADER,
         "content-type",
         "content-encoding",
         "content-length",
@@ -74,14 +73,6 @@ def spelling_fault(headers: Mapping[str, str], names: str) -> str:
 def joined_names(headers: Mapping[str, str]) -> str:
     """All names in one text: whether any has some part is then one search, several times faster than a loop."""
     return "\n".join(headers)
-
-
-def read_session_id(headers: Mapping[str, str]) -> str | None:
-    """`Mcp-Session-Id`, empty when absent; None when it is not one session id."""
-    session_id = headers.get(SESSION_HEADER)
-    if session_id is None:
-        return ""
-    return session_id if _SESSION_ID.fullmatch(session_id) else None
 
 
 def read_version(headers: Mapping[str, str]) -> str | None:

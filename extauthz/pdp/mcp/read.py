@@ -5,7 +5,7 @@ Whatever is let through here, every server that carries something out carries ou
 1. the body is whole, and JSON in UTF-8 without encoding (`body`);
 2. it is JSON that all readers take alike (`strict_json`);
 3. it is one message, without names that a server could take for others (`message`, `names`);
-4. its headers are single, and put it in one era (`headers`);
+4. its headers are single, and put it in one era (`headers`) and in one session or none (`session`);
 5. what it names can be named in a policy (`targets`, `uris`);
 6. headers, and the proxy's own reading where there is one, agree with it (`headers`, `witness`).
 """
@@ -21,11 +21,11 @@ from extauthz.pdp.mcp.headers import (
     agreement_fault,
     joined_names,
     read_era,
-    read_session_id,
     read_version,
     spelling_fault,
 )
 from extauthz.pdp.mcp.message import Message, read_message
+from extauthz.pdp.mcp.session import is_resumable, read_session
 from extauthz.pdp.mcp.targets import read_targets
 from extauthz.pdp.mcp.witness import witness_fault
 from extauthz.pdp.operation import (
@@ -46,11 +46,20 @@ _REPLACEMENT: Final = "!"
 NO_METHODS: Final[frozenset[str]] = frozenset()
 
 
-def read_operation(request: HttpRequest, header_only: frozenset[str] = NO_METHODS) -> Operation | Unreadable:
+def read_operation(
+    request: HttpRequest,
+    header_only: frozenset[str] = NO_METHODS,
+    *,
+    own_path: str | None = None,
+    strips_last_event: bool = False,
+) -> Operation | Unreadable:
     """Read what a request asks the server to do. Never raises; reads nothing but its arguments.
 
     `header_only` are the methods that are read from headers where the proxy hands no body over (`header_only`).
-    `Mcp-Session-Id` is always kept, though servers of the modern era ignore it: whoever binds sessions to principals
+    `own_path` is where the server's streams and sessions are (None: anywhere): a GET or DELETE elsewhere asks for
+    something that MCP does not know, so that the baseline does not cover it. With `strips_last_event` a `Last-Event-ID`
+    that cannot be used is no reason to refuse, as it does not reach the server.
+    The session id is always kept, though servers of the modern era ignore it: whoever binds sessions to principals
     must not depend on which era a server takes the request to be of.
     """
     if "upgrade" in request.headers:
@@ -61,9 +70,12 @@ def read_operation(request: HttpRequest, header_only: frozenset[str] = NO_METHOD
                 return read_headers(request, header_only)
             return _read_post(request)
         case "GET":
-            return _read_bodyless(request, MessageKind.STREAM, STREAM_METHOD)
+            read = _read_bodyless(request, MessageKind.STREAM, STREAM_METHOD, own_path)
+            if isinstance(read, Unreadable) or strips_last_event or is_resumable(request.headers, read.session_id):
+                return read
+            return Unreadable(reason=Reason.MESSAGE_INVALID, detail=_EVENT_DETAIL, method=STREAM_METHOD)
         case "DELETE":
-            return _read_bodyless(request, MessageKind.END, END_METHOD)
+            return _read_bodyless(request, MessageKind.END, END_METHOD, own_path)
         case _:
             return Unreadable(reason=Reason.HTTP_METHOD_REFUSED, detail="use POST, GET or DELETE")
 
@@ -88,7 +100,7 @@ def _read_post(request: HttpRequest) -> Operation | Unreadable:
     era = read_era(version, message)
     if not isinstance(era, Era):
         return _refuse(message, Reason.HEADER_MISMATCH, era)
-    session_id = read_session_id(headers)
+    session_id = read_session(request)
     if session_id is None:
         return _refuse(message, Reason.MESSAGE_INVALID, _SESSION_DETAIL)
     if message.kind is MessageKind.RESPONSE and era is Era.MODERN:
@@ -133,7 +145,9 @@ def _is_baseline(message: Message, targets: tuple[Target, ...]) -> bool:
     return message.row.baseline and (not targets or message.kind is MessageKind.NOTIFICATION)
 
 
-def _read_bodyless(request: HttpRequest, kind: MessageKind, method: str) -> Operation | Unreadable:
+def _read_bodyless(
+    request: HttpRequest, kind: MessageKind, method: str, own_path: str | None
+) -> Operation | Unreadable:
     """GET and DELETE: who asks is all there is to judge. A server of the modern era answers 405."""
     headers = request.headers
     fault = unexpected_body_fault(request)
@@ -152,14 +166,26 @@ def _read_bodyless(request: HttpRequest, kind: MessageKind, method: str) -> Oper
     era = read_era(version, None)
     if not isinstance(era, Era):
         return Unreadable(reason=Reason.HEADER_MISMATCH, detail=era, method=method)
-    session_id = read_session_id(headers)
+    session_id = read_session(request)
     if session_id is None:
         return Unreadable(reason=Reason.MESSAGE_INVALID, detail=_SESSION_DETAIL, method=method)
-    return Operation(kind=kind, method=method, era=era, protocol_version=version, baseline=True, session_id=session_id)
+    return Operation(
+        kind=kind,
+        method=method,
+        era=era,
+        protocol_version=version,
+        baseline=own_path is None or request.path.partition("?")[0].removesuffix("/") == own_path,
+        session_id=session_id,
+    )
 
 
 _VERSION_DETAIL: Final = "MCP-Protocol-Version is not one version: send it once, as in the revision"
-_SESSION_DETAIL: Final = "Mcp-Session-Id is not one session id: send it once, as the server gave it"
+_SESSION_DETAIL: Final = (
+    "Mcp-Session-Id or the query is not one session id: send it once, in one of the two, as the server gave it"
+)
+_EVENT_DETAIL: Final = (
+    "Last-Event-ID is repeated, empty or without a session: send it once, with the Mcp-Session-Id of its stream"
+)
 _TEXT_DETAIL: Final = (
     "the proxy hands bodies over as text, where `!` can stand for another byte, and a name has one: set pack_as_bytes"
 )

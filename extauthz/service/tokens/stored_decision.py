@@ -22,7 +22,14 @@ def decision_key(revision: str, resource: str, token_digest: bytes, operation: O
     """The store's key: a digest over all that a memorable decision read, each part framed by its length."""
     targets = (part for target in operation.targets for part in (target.kind, target.name))
     return "decision:" + framed_digest(
-        revision, resource, token_digest, operation.kind, operation.era, operation.method, *targets
+        revision,
+        resource,
+        token_digest,
+        operation.kind,
+        operation.era,
+        operation.method,
+        "baseline" if operation.baseline else "",
+        *targets,
     )
 
 

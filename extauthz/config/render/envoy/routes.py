@@ -37,7 +37,8 @@ from extauthz.config.render.envoy.sites import METADATA_ROOT, Layout, Site, Virt
 from extauthz.pdp.answer.cors import EXPOSED_HEADERS
 from extauthz.pdp.answer.metadata import metadata_bytes
 from extauthz.pdp.mcp.header_only import VERIFYING_REVISIONS
-from extauthz.pdp.mcp.headers import METHOD_HEADER, SESSION_HEADER, VERSION_HEADER
+from extauthz.pdp.mcp.headers import METHOD_HEADER, VERSION_HEADER
+from extauthz.pdp.mcp.session import SESSION_HEADER
 from extauthz.pdp.policy import Resource
 
 CORS_FILTER: Final = "envoy.filters.http.cors"

@@ -156,7 +156,7 @@ def test_a_repeated_version_needs_the_body(version: str) -> None:
 
 def test_a_session_id_needs_the_body() -> None:
     """Servers of two eras that keep sessions could take the request for one of an initialize-based revision."""
-    assert "Mcp-Session-Id" in needs_body(bare({"mcp-session-id": "s-1"}))
+    assert "session id" in needs_body(bare({"mcp-session-id": "s-1"}))
 
 
 # Step 3: the method is one that headers settle
