@@ -22,6 +22,7 @@ from extauthz.service.details import CheckDetails, Wait
 from extauthz.service.needs import (
     Answer,
     Awaited,
+    EntryUnavailable,
     Introspected,
     KeysUnavailable,
     Need,
@@ -208,4 +209,4 @@ def _nothing(need: Need, why: str) -> Answer:
         case NeedIntrospection():
             return Introspected.UNAVAILABLE
         case NeedStored() | NeedBinding():
-            return None
+            return EntryUnavailable(why)

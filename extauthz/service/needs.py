@@ -35,7 +35,7 @@ class NeedKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeedStored:
-    """A shared entry by its key. Answered with its bytes, or None (absent, store slow, store down)."""
+    """A shared entry by its key. Answered with its bytes, None (nothing of ours is there), or `EntryUnavailable`."""
 
     key: str
 
@@ -52,7 +52,8 @@ class NeedIntrospection:
 class NeedBinding:
     """Set `value` at `key` for `ttl_s` seconds unless something is there.
 
-    Answered with what stands there afterwards, or None when the store cannot tell.
+    Answered with what is stored there afterwards, or `EntryUnavailable`: only the store's own word tells whose a
+    session is, so that not being able to ask is never "nobody's".
     """
 
     key: str
@@ -84,6 +85,14 @@ class KeysUnavailable:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class EntryUnavailable:
+    """What the shared store holds could not be found out: not asked, not answered in time, or an answer that is not
+    ours. Never the same as "nothing there". `detail` is for the operator."""
+
+    detail: str
+
+
 class Introspected(StrEnum):
     """What introspection said. Anything that is not a clear yes or no is `UNAVAILABLE`."""
 
@@ -92,7 +101,7 @@ class Introspected(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-Answer: TypeAlias = KeySet | KeysUnavailable | bytes | Introspected | None
+Answer: TypeAlias = KeySet | KeysUnavailable | bytes | EntryUnavailable | Introspected | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

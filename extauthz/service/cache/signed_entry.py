@@ -55,10 +55,13 @@ class Signer:
         self._seal_keys = tuple(hmac.digest(secret, _SEAL, "sha256") for secret in secrets)
         self._pseudonym_keys = tuple(hmac.digest(secret, _PSEUDONYM, "sha256") for secret in secrets)
 
-    def sign(self, kind: str, key: str, payload: bytes, expires_at: int) -> bytes:
-        """The entry for `payload`, good at store key `key` as a `kind` until `expires_at` (Unix seconds)."""
+    def sign(self, kind: str, key: str, payload: bytes, expires_at: int, *, secret: int = 0) -> bytes:
+        """The entry for `payload`, good at store key `key` as a `kind` until `expires_at` (Unix seconds).
+
+        `secret` says by which of the secrets, for keys that are made with another than the first (`pseudonyms`).
+        """
         head = _VERSION + _EXPIRY.pack(expires_at)
-        return head + payload + _tag(self._seal_keys[0], kind, key, head, payload)
+        return head + payload + _tag(self._seal_keys[secret], kind, key, head, payload)
 
     def open(self, kind: str, key: str, blob: bytes, now: float) -> bytes | None:
         """The payload, or None for anything that was not sealed for this kind and key or has had its time."""

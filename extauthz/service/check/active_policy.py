@@ -14,6 +14,7 @@ from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.revocation.revocations import Revocations
 from extauthz.service.sessions.bindings import Bindings
+from extauthz.service.sessions.lookups import Lookups
 from extauthz.service.tokens.negative_cache import NegativeCache
 
 MAX_CALLERS: Final = 20_000
@@ -26,7 +27,7 @@ MAX_BINDINGS: Final = 100_000
 MAX_BINDINGS_BYTES: Final = 50 * 1024 * 1024
 """Session ids remembered by one process: 0.5 KB each."""
 MAX_BINDINGS_OF_ONE: Final = 10_000
-"""Of one principal (issuer, subject, client): ten of them could fill the memory, one cannot."""
+"""Of one user (issuer, subject): ten of them could fill the memory, one cannot."""
 MAX_REFUSALS: Final = 10_000
 MAX_REFUSALS_BYTES: Final = 8 * 1024 * 1024
 """Refused tokens remembered by one process: some 0.6 KB each, for seconds."""
@@ -81,6 +82,7 @@ class SharedState:
     random: Callable[[], float]
     """Numbers in [0, 1) that no other process repeats."""
     locks: KeyedLock = field(default_factory=KeyedLock)
+    session_lookups: Lookups = field(default_factory=Lookups)
     revocations: Revocations = field(default_factory=Revocations)
 
     def soon(self, until: float, now: float) -> float:

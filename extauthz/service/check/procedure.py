@@ -10,7 +10,7 @@ The order, which is also the order of precedence:
     and, however it was found, not revoked
  5. body and operation: exactly one message that every server reads alike
  6. policy: may this principal do this?
- 7. session: does the session id belong to this principal?
+ 7. session: does the session id belong to this principal? (It is bound also where an earlier step refuses the request.)
  8. answer
 
 Each step can end the check. A caller without a valid token learns nothing about its body: where the body has to be
@@ -32,9 +32,9 @@ from extauthz.pdp.answer.verdict import Verdict, forward, preflight, refuse
 from extauthz.pdp.decision.decide import decide
 from extauthz.pdp.decision.decision import Decision, Deny, Indeterminate, Permit
 from extauthz.pdp.decision.request_values import request_values
-from extauthz.pdp.mcp.read import NO_METHODS, read_operation
+from extauthz.pdp.mcp.read import read_operation
 from extauthz.pdp.operation import Operation, RequestId, Unreadable
-from extauthz.pdp.policy import Issuer, Resource
+from extauthz.pdp.policy import Issuer, LastEventId, Resource
 from extauthz.pdp.principal import VerifiedToken
 from extauthz.pdp.quoting import quoted
 from extauthz.pdp.reason import Reason
@@ -48,7 +48,8 @@ from extauthz.service.check.checked import Checked
 from extauthz.service.check.codec import NotACheckRequest, decode, encode
 from extauthz.service.details import CacheUse
 from extauthz.service.needs import Awaited, Need, NeedLock, NeedStored, Resolved, Write
-from extauthz.service.sessions.session_binding import SessionUse, use_session
+from extauthz.service.sessions.session_binding import use_session
+from extauthz.service.sessions.session_use import SessionUse
 from extauthz.service.tokens.authentication import (
     TOO_LATE,
     Moment,
@@ -169,6 +170,7 @@ class _Check:
         # 5
         operation = self._read()
         if isinstance(operation, Unreadable):
+            yield from self._bind(caller, operation, resource, permitted=False)
             return self._refuse(Deny(reason=operation.reason, detail=operation.detail))
 
         # 6
@@ -180,21 +182,30 @@ class _Check:
                 self._share(found.shared_key, decision, found.until)
 
         # 7
-        use = SessionUse.of(resource, operation, caller.principal) if isinstance(decision, Permit) else None
-        if use is not None:
-            ruling = yield from use_session(
-                use, self.shared_state.caches.bindings, self.shared_state.signer, self.moment
-            )
-            self.writes = (*self.writes, *ruling.writes)
-            if ruling.fault:
-                decision = Deny(reason=Reason.SESSION_UNKNOWN, detail=ruling.fault)
+        refusal = yield from self._bind(caller, operation, resource, permitted=isinstance(decision, Permit))
+        final: Decision = decision if refusal is None or isinstance(decision, Deny) else refusal
 
         # 8
         if self.moment.too_late:
             return self._refuse(TOO_LATE)
-        if isinstance(decision, Permit):
-            return self._checked(decision, forward(resource, decision, caller, request, self.decision_id), cache)
-        return self._refuse(decision, cache)
+        if isinstance(final, Permit):
+            return self._checked(final, forward(resource, final, caller, request, self.decision_id), cache)
+        return self._refuse(final, cache)
+
+    def _bind(
+        self, caller: Caller, operation: Operation | Unreadable, resource: Resource, *, permitted: bool
+    ) -> Generator[Need, Resolved, Deny | Indeterminate | None]:
+        """Step 7: why the session cannot be used; None where it can, or there is none.
+
+        Also what is refused binds its session: the id is the caller's, who must not lose it to the next one.
+        """
+        use = SessionUse.of(resource, self.request, operation, caller.principal, permitted=permitted)
+        if use is None:
+            return None
+        around = self.shared_state
+        ruling = yield from use_session(use, around.caches.bindings, around.session_lookups, around.signer, self.moment)
+        self.writes = (*self.writes, *ruling.writes)
+        return ruling.refusal
 
     def _find_out(
         self, memory_key: _MemoryKey, credentials: Bearer, resource: Resource
@@ -323,7 +334,7 @@ class _Check:
     ) -> tuple[Permit | Deny, CacheUse]:
         """Step 6, from memory where the same was decided before."""
         decisions = self.shared_state.caches.decisions
-        key = (*memory_key, operation.kind, operation.era, operation.method, operation.targets)
+        key = (*memory_key, operation.kind, operation.era, operation.method, operation.baseline, operation.targets)
         cached = decisions.get(key, self.moment.now)
         if cached is not None:
             return cached, CacheUse.MEMORY
@@ -341,8 +352,16 @@ class _Check:
     def _read(self) -> Operation | Unreadable:
         """The operation, read once."""
         if self.operation is None:
-            header_only = NO_METHODS if self.resource is None else self.resource.header_only
-            self.operation = read_operation(self.request, header_only)
+            resource = self.resource
+            if resource is None:
+                self.operation = read_operation(self.request)
+            else:
+                self.operation = read_operation(
+                    self.request,
+                    resource.header_only,
+                    own_path=resource.own_path,
+                    strips_last_event=resource.last_event_id is LastEventId.STRIP,
+                )
         return self.operation
 
     def _values(self, operation: Operation) -> Mapping[str, str | None]:

@@ -16,6 +16,7 @@ from extauthz.service.keys.key_service import KeyService
 from extauthz.service.keys.keyring import RingKey, ring_key
 from extauthz.service.needs import (
     Answer,
+    EntryUnavailable,
     Introspected,
     Need,
     NeedBinding,
@@ -58,7 +59,7 @@ class NeedResolver:
         self._observer = observer
         self._clock = clock
         self._introspections: SingleFlight[tuple[RingKey, bytes], Introspected] = SingleFlight()
-        self._gets: SingleFlight[str, bytes | None] = SingleFlight()
+        self._gets: SingleFlight[str, bytes | EntryUnavailable | None] = SingleFlight()
 
     async def supply(self, need: Need) -> Answer:
         """The answer to a need, of the type that the need promises."""
@@ -87,32 +88,34 @@ class NeedResolver:
         await self._introspections.close()
         await self._gets.close()
 
-    async def _stored(self, need: NeedStored) -> bytes | None:
+    async def _stored(self, need: NeedStored) -> bytes | EntryUnavailable | None:
         store = self._store
         if store is None or self._sealer is None:
             return None
         return await self._gets.run(need.key, lambda: self._got(store, need.key))
 
-    async def _got(self, store: Store, key: str) -> bytes | None:
+    async def _got(self, store: Store, key: str) -> bytes | EntryUnavailable | None:
         try:
             entry = await store.get(key)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             self._looked_up(key, CacheResult.UNAVAILABLE)
-            return None
+            return EntryUnavailable(str(error))
         if entry is None:
             self._looked_up(key, CacheResult.MISS)
             return None
         return self._genuine(key, entry, CacheResult.HIT)
 
-    async def _bound(self, need: NeedBinding) -> bytes | None:
+    async def _bound(self, need: NeedBinding) -> bytes | EntryUnavailable:
         if self._store is None or self._sealer is None:
-            return None
+            return EntryUnavailable("there is no shared store")
         try:
             entry = await self._store.put_if_absent(need.key, need.value, need.ttl_s)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             self._looked_up(need.key, CacheResult.UNAVAILABLE)
-            return None
-        return self._genuine(need.key, entry, CacheResult.MISS if entry == need.value else CacheResult.HIT)
+            return EntryUnavailable(str(error))
+        genuine = self._genuine(need.key, entry, CacheResult.MISS if entry == need.value else CacheResult.HIT)
+        # Something is there, so nothing was written: whose the session is cannot be told until it is gone.
+        return EntryUnavailable("an entry that is not ours is stored there") if genuine is None else genuine
 
     def _genuine(self, key: str, entry: bytes, result: CacheResult) -> bytes | None:
         kind = key.partition(":")[0]
@@ -144,6 +147,8 @@ def wait_of(need: Need, answer: Answer, started_ns: int, ended_ns: int) -> Wait:
             name, result = "extauthz.jwks", "ok" if isinstance(answer, KeySet) else "unavailable"
         case NeedStored():
             name, result = "extauthz.redis", "hit" if isinstance(answer, bytes) else "miss"
+            if isinstance(answer, EntryUnavailable):
+                result = "unavailable"
         case NeedBinding():
             name, result = "extauthz.redis", "ok" if isinstance(answer, bytes) else "unavailable"
         case NeedIntrospection():

@@ -13,7 +13,7 @@ from typing import Final
 from extauthz.service.cache.bounded_cache import ENTRY_BYTES, BoundedCache
 from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.ports import Store, StoreUnavailable
-from extauthz.service.sessions.session_binding import RENEW_S, TTL_S, Binding
+from extauthz.service.sessions.binding import RENEW_S, TTL_S, Binding
 
 STEP_S: Final = 1.0
 """How often the mark is looked for."""

@@ -14,6 +14,7 @@ from extauthz.service.check.resolver import NeedResolver, wait_of
 from extauthz.service.details import Wait
 from extauthz.service.needs import (
     Answer,
+    EntryUnavailable,
     Introspected,
     KeysCause,
     KeysUnavailable,
@@ -164,11 +165,12 @@ def test_an_entry_past_its_time_that_an_attacker_kept_is_a_miss() -> None:
     in_virtual_time(main)
 
 
-def test_a_store_that_is_away_is_a_miss_whatever_is_needed() -> None:
+def test_a_store_that_is_away_is_told_apart_from_one_that_has_nothing() -> None:
     async def main(clock: Clock) -> None:
         bench = Bench(clock, store=Away())
-        assert await bench.supply(NeedStored(key="decision:1")) is None
-        assert await bench.supply(NeedBinding(key="binding:1", value=sealed("binding:1"), ttl_s=60)) is None
+        binding = NeedBinding(key="binding:1", value=sealed("binding:1"), ttl_s=60)
+        assert await bench.supply(NeedStored(key="decision:1")) == EntryUnavailable("decision:1")
+        assert await bench.supply(binding) == EntryUnavailable("binding:1")
         await bench.need_resolver.write(Write(key="decision:1", value=b"v", ttl_s=60))
         assert bench.results == [
             (CacheKind.DECISION, CacheResult.UNAVAILABLE),
@@ -186,7 +188,8 @@ def test_without_a_store_or_a_secret_nothing_is_shared(missing: str) -> None:
         bench = Bench(clock, store=store, signer=None if missing == "sealer" else SEALER)
         await bench.need_resolver.write(Write(key="decision:1", value=sealed("decision:1"), ttl_s=60))
         assert await bench.supply(NeedStored(key="decision:1")) is None
-        assert await bench.supply(NeedBinding(key="binding:1", value=sealed("binding:1"), ttl_s=60)) is None
+        binding = NeedBinding(key="binding:1", value=sealed("binding:1"), ttl_s=60)
+        assert isinstance(await bench.supply(binding), EntryUnavailable)
         assert bench.results == []
 
     in_virtual_time(main)
@@ -203,12 +206,13 @@ def test_a_binding_belongs_to_whoever_came_first() -> None:
     in_virtual_time(main)
 
 
-def test_a_forged_binding_tells_nothing() -> None:
+def test_behind_a_forged_binding_nobody_can_tell_whose_the_session_is() -> None:
     async def main(clock: Clock) -> None:
         store = MemoryStore(clock=clock)
         await store.put("binding:1", b"mallory", 60)
         bench = Bench(clock, store=store)
-        assert await bench.supply(NeedBinding(key="binding:1", value=sealed("binding:1"), ttl_s=60)) is None
+        binding = NeedBinding(key="binding:1", value=sealed("binding:1"), ttl_s=60)
+        assert isinstance(await bench.supply(binding), EntryUnavailable)
         assert bench.results == [(CacheKind.SESSION, CacheResult.INVALID)]
 
     in_virtual_time(main)
@@ -271,8 +275,9 @@ INTROSPECTION = NeedIntrospection(issuer=ISSUER, token="t")
         (KEYS, KeysUnavailable("down"), "extauthz.jwks", "unavailable"),
         (STORED, b"x", "extauthz.redis", "hit"),
         (STORED, None, "extauthz.redis", "miss"),
+        (STORED, EntryUnavailable("away"), "extauthz.redis", "unavailable"),
         (BINDING, b"x", "extauthz.redis", "ok"),
-        (BINDING, None, "extauthz.redis", "unavailable"),
+        (BINDING, EntryUnavailable("away"), "extauthz.redis", "unavailable"),
         (INTROSPECTION, Introspected.ACTIVE, "extauthz.introspection", "active"),
         (INTROSPECTION, Introspected.UNAVAILABLE, "extauthz.introspection", "unavailable"),
     ],

@@ -8,8 +8,8 @@ from extauthz.adapters.memory_store import MemoryStore
 from extauthz.service.cache.bounded_cache import BoundedCache
 from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.ports import StoreUnavailable
+from extauthz.service.sessions.binding import TTL_S, Binding
 from extauthz.service.sessions.binding_keeper import AT_ONCE, MARK_TTL_S, BindingKeeper
-from extauthz.service.sessions.session_binding import TTL_S, Binding
 from tests.support.clock import Clock, run
 
 NOW = 1_800_000_000.0

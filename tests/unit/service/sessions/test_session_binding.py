@@ -1,13 +1,21 @@
 """Session ids over their life: bound, used, ended, expired; on one process, and on several with one store."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from extauthz.pdp.policy import CacheTerms, SharedDecisions
 from extauthz.pdp.reason import Reason
 from extauthz.service.cache.signed_entry import Signer
-from extauthz.service.needs import Answer, Need, NeedBinding
-from extauthz.service.sessions.session_binding import CONFIRM_S, RENEW_S, TTL_S
+from extauthz.service.call import Call
+from extauthz.service.check.active_policy import ActivePolicy
+from extauthz.service.check.procedure import check
+from extauthz.service.needs import Answer, EntryUnavailable, Need, NeedBinding
+from extauthz.service.sessions.binding import RENEW_S, TTL_S
+from extauthz.service.sessions.lookups import Lookups
+from extauthz.service.sessions.session_binding import CONFIRM_S
 from tests.support.checks import Seen, check_request, message
 from tests.support.mcp_requests import MODERN, MODERN_META
 from tests.support.policies import policy
@@ -15,6 +23,7 @@ from tests.support.world import World, kinds, mint, weather
 
 SECRET = b"0" * 32
 HOUR_S = 3_600
+AWAY = EntryUnavailable("away")
 # Longer-lived than any session here.
 ALICE, MALLORY = mint(exp=4_000_000_000), mint(exp=4_000_000_000, sub="mallory")
 
@@ -26,6 +35,11 @@ def alone() -> World:
 def fleet() -> tuple[World, World]:
     one = World(policy=policy(weather()), signer=Signer([SECRET]))
     return one, one.sibling()
+
+
+def asking(*secrets: bytes) -> World:
+    """A world that asks its store about sessions only."""
+    return World(policy=policy(weather(), cache=CacheTerms(shared=SharedDecisions.NEVER)), signer=Signer(secrets))
 
 
 def later(seconds: float, *worlds: World) -> None:
@@ -217,9 +231,14 @@ def test_the_first_in_the_store_wins_whatever_the_clocks_say() -> None:
 
 def test_while_the_store_is_away_memory_decides_and_is_told_later() -> None:
     one, other = fleet()
-    one.answer = lambda _: None
     assert use(one, ALICE).allowed
-    assert use(one, MALLORY).reason == Reason.SESSION_UNKNOWN
+    flush(one)
+    for _ in range(3):
+        later(CONFIRM_S, one, other)
+        one.answer = lambda _: AWAY
+        assert use(one, ALICE).allowed
+        assert use(one, MALLORY).reason == Reason.SESSION_UNKNOWN
+    assert bindings(one) == []
     one.answer = None
     later(CONFIRM_S, one, other)
     assert use(one, ALICE).allowed
@@ -326,3 +345,277 @@ def test_the_era_that_a_request_claims_does_not_matter() -> None:
     assert use(where, ALICE).allowed
     stolen = check_request(message("tools/call", params), token=MALLORY, headers=headers)
     assert where.ask(stolen).reason == Reason.SESSION_UNKNOWN
+
+
+@pytest.mark.parametrize("left", [(OLD, NEW), (NEW, OLD)])
+@pytest.mark.parametrize("right", [(OLD,), (NEW,), (OLD, NEW), (NEW, OLD)])
+@pytest.mark.parametrize("session", [f"s{number}" for number in range(6)])
+def test_two_who_bind_at_once_while_secrets_are_rotated_never_both_have_it(
+    session: str, left: tuple[bytes, ...], right: tuple[bytes, ...]
+) -> None:
+    """Whenever the other comes: before each of the look-ups of the first, and after them."""
+    for moment in range(3):
+        one = World(policy=policy(weather()), signer=Signer(left))
+        other = with_secrets(one, *right)
+        asked: list[Seen] = []
+
+        def meanwhile(
+            need: Need, one: World = one, other: World = other, moment: int = moment, asked: list[Seen] = asked
+        ) -> Answer:
+            if len(one.needs) == moment + 1:
+                asked.append(use(other, ALICE, session))
+            one.answer = None
+            answer = one._answer(need)
+            one.answer = meanwhile
+            return answer
+
+        one.answer = meanwhile
+        first = use(one, MALLORY, session)
+        one.answer = None
+        second = asked[0] if asked else use(other, ALICE, session)
+        assert [first.allowed, second.allowed].count(True) == 1, (moment, first.reason, second.reason)
+
+
+# Spellings.
+
+UUID = "0A1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        UUID.lower(),
+        UUID.upper(),
+        UUID.replace("-", ""),
+        f"urn:uuid:{UUID}",
+        f"{{{UUID}}}",
+        UUID.replace("-", "")[1:10] + "_" + UUID.replace("-", "")[10:],
+    ],
+)
+def test_a_uuid_in_another_spelling_is_the_same_session(spelling: str) -> None:
+    where = alone()
+    assert use(where, ALICE, UUID).allowed
+    assert use(where, MALLORY, spelling).reason == Reason.SESSION_UNKNOWN
+
+
+@pytest.mark.parametrize("other", ["session-A", "sessiona", "session_a", "session-a/"])
+def test_ids_that_are_no_uuids_are_compared_as_they_are(other: str) -> None:
+    where = alone()
+    assert use(where, ALICE, "session-a").allowed
+    assert use(where, MALLORY, other).allowed
+
+
+# Which server.
+
+SAME_SERVER = [
+    ({}, {}),
+    ({"upstream": "http://weather:8000/mcp"}, {"upstream": "http://weather:8000/mcp"}),
+    ({"upstream": "http://weather:8000/mcp"}, {"upstream": "http://WEATHER:8000/other/"}),
+    ({"upstream": "http://weather/mcp"}, {"upstream": "http://weather:80/mcp"}),
+    ({"upstream": "https://weather./mcp"}, {"upstream": "https://weather:443"}),
+    ({"upstream": "http://[::1]/mcp"}, {"upstream": "http://[::1]:80/mcp"}),
+]
+OTHER_SERVER = [
+    ({"upstream": "http://weather:8000/mcp"}, {"upstream": "http://weather:8001/mcp"}),
+    ({"upstream": "http://weather:8000/mcp"}, {"upstream": "http://files:8000/mcp"}),
+    ({"upstream": "http://weather/mcp"}, {"upstream": "https://weather/mcp"}),
+    ({"upstream": "http://[::1]:8000/mcp"}, {"upstream": "http://[::2]:8000/mcp"}),
+]
+
+
+def behind(first: dict[str, str], second: dict[str, str]) -> World:
+    other = weather(name="other", uri="https://mcp.example.com/other/mcp", **second)
+    return World(policy=policy(weather(**first), other))
+
+
+def at_other(where: World, token: str) -> Seen:
+    return where.ask(check_request(token=token, headers={"mcp-session-id": "s1"}, path="/other/mcp"))
+
+
+@pytest.mark.parametrize(("first", "second"), SAME_SERVER)
+def test_one_server_behind_two_resources_has_one_owner_of_a_session(
+    first: dict[str, str], second: dict[str, str]
+) -> None:
+    where = behind(first, second)
+    assert use(where, ALICE).allowed
+    assert at_other(where, MALLORY).reason == Reason.SESSION_UNKNOWN
+    assert at_other(where, ALICE).allowed
+
+
+@pytest.mark.parametrize(("first", "second"), OTHER_SERVER)
+def test_the_ids_of_two_servers_have_nothing_to_do_with_each_other(
+    first: dict[str, str], second: dict[str, str]
+) -> None:
+    where = behind(first, second)
+    assert use(where, ALICE).allowed
+    assert at_other(where, MALLORY).allowed
+
+
+@pytest.mark.parametrize("upstream", ["", "http://weather:8000/mcp"])
+def test_a_resource_renamed_in_the_policy_keeps_the_owners_of_its_sessions(upstream: str) -> None:
+    where = World(policy=policy(weather(upstream=upstream)))
+    assert use(where, ALICE).allowed
+    where.policy = policy(weather(name="climate", upstream=upstream))
+    assert use(where, MALLORY).reason == Reason.SESSION_UNKNOWN
+    assert use(where, ALICE).allowed
+
+
+# What the first request comes to.
+
+FIRST = {
+    "policy": {"body": message("tools/call", {"name": "unheard_of", "arguments": {}})},
+    "scope": {"body": message("tools/call", {"name": "set_alert", "arguments": {}})},
+    "unknown method": {"body": message("weather/unheard_of")},
+    "not JSON": {"body": b"{"},
+    "batch": {"body": b"[" + message() + b"]"},
+    "headers": {"body": message(), "headers": {"mcp-method": "tools/list"}},
+    "DELETE elsewhere": {"method": "DELETE", "path": "/weather/mcp/below"},
+    "GET with a body": {"method": "GET", "body": b"x"},
+}
+
+
+@pytest.mark.parametrize("first", FIRST.values(), ids=FIRST)
+@pytest.mark.parametrize("worlds", [lambda: (alone(),), fleet], ids=["alone", "with a store"])
+def test_the_first_request_with_a_valid_token_binds_whatever_becomes_of_it(
+    worlds: Callable[[], tuple[World, ...]], first: dict[str, Any]
+) -> None:
+    where, *others = worlds()
+    headers = {**first.get("headers", {}), "mcp-session-id": "s1"}
+    refused = where.ask(check_request(token=ALICE, **{**first, "headers": headers}))
+    assert refused.status in (400, 403, 404)
+    assert refused.reason != Reason.SESSION_UNKNOWN
+    for each in (where, *others):
+        assert use(each, MALLORY).reason == Reason.SESSION_UNKNOWN
+        assert use(each, ALICE).allowed
+
+
+@pytest.mark.parametrize(
+    "token",
+    [mint(exp=1), mint(aud=["https://other.example.com/mcp"]), mint(owner="rival"), ALICE[:-20] + "A" * 20, None],
+    ids=["expired", "audience", "organization", "signature", "none"],
+)
+def test_without_a_valid_token_nothing_is_bound(token: str | None) -> None:
+    where = alone()
+    assert where.ask(check_request(token=token, headers={"mcp-session-id": "s1"})).status == 401
+    assert use(where, ALICE).allowed
+
+
+def test_what_policy_refuses_is_refused_for_that_also_in_a_foreign_session() -> None:
+    where = alone()
+    assert use(where, ALICE).allowed
+    foreign = where.ask(check_request(message("weather/x"), token=MALLORY, headers={"mcp-session-id": "s1"}))
+    assert foreign.reason == Reason.METHOD_UNKNOWN
+
+
+# Not being able to ask.
+
+
+def test_an_unknown_id_is_nobodys_only_by_the_stores_own_word() -> None:
+    one, other = fleet()
+    assert use(one, ALICE).allowed
+    for answer in (AWAY, b"", b"rubbish", b"\x01" + bytes(90)):
+        other.answer = lambda _, answer=answer: answer  # type: ignore[misc]
+        for token in (ALICE, MALLORY):
+            refused = use(other, token)
+            assert (refused.reason, refused.status) == (Reason.DEADLINE_EXCEEDED, 503)
+            assert refused.headers["retry-after"] == "5"
+    other.answer = None
+    assert len(other.shared_state.caches.bindings) == 0
+    assert use(other, MALLORY).reason == Reason.SESSION_UNKNOWN
+    assert use(other, ALICE).allowed
+
+
+def test_what_could_not_be_asked_is_not_written_later_either() -> None:
+    one, _ = fleet()
+    one.answer = lambda _: AWAY
+    for method in ("POST", "GET", "DELETE"):
+        checked = one.check(check_request(token=MALLORY, headers={"mcp-session-id": "s1"}, method=method))
+        assert checked.reason == Reason.DEADLINE_EXCEEDED
+        assert not [write for write in checked.writes if write.key.startswith("binding:")]
+    one.answer = None
+    assert bindings(one) == []
+    assert use(one, ALICE).allowed
+
+
+def test_a_policys_refusal_stays_what_it_is_where_the_store_cannot_be_asked() -> None:
+    one, _ = fleet()
+    one.answer = lambda _: AWAY
+    assert one.ask(check_request(message("weather/x"), token=ALICE, headers={"mcp-session-id": "s1"})).status == 404
+
+
+@pytest.mark.parametrize("secrets", [(OLD, NEW), (NEW, OLD)])
+@pytest.mark.parametrize("answered", [0, 1])
+def test_while_secrets_are_rotated_both_names_have_to_be_asked(secrets: tuple[bytes, ...], answered: int) -> None:
+    one = asking(*secrets)
+    asked: list[Need] = []
+
+    def answer(need: Need) -> Answer:
+        asked.append(need)
+        assert isinstance(need, NeedBinding)
+        return need.value if len(asked) <= answered else AWAY
+
+    one.answer = answer
+    assert use(one, ALICE).reason == Reason.DEADLINE_EXCEEDED
+    assert len(asked) == answered + 1
+    assert len(one.shared_state.caches.bindings) == 0
+
+
+def test_without_a_session_id_the_store_need_not_be_asked() -> None:
+    """`initialize` has none yet."""
+    one, _ = fleet()
+    one.answer = lambda _: AWAY
+    assert one.ask(check_request(message("initialize", {"protocolVersion": "2025-11-25"}), token=ALICE)).allowed
+
+
+# Slots.
+
+
+def test_nobody_has_more_than_a_share_of_the_look_ups() -> None:
+    one = asking(SECRET)
+    few = Lookups(2)
+    one.shared_state = replace(one.shared_state, session_lookups=few)
+    seen: list[tuple[str, str]] = []
+    under_way = 0
+
+    def answer(need: Need) -> Answer:
+        """Each look-up is still under way when the next one comes: two of Mallory's, then a third, and Alice's."""
+        nonlocal under_way
+        assert isinstance(need, NeedBinding)
+        under_way += 1
+        if under_way == 1:
+            seen.append(("second", use(one, MALLORY, "m2").reason))
+        elif under_way == 2:
+            seen.append(("third", use(one, MALLORY, "m3").reason))
+            seen.append(("alice", use(one, ALICE, "mine").reason))
+        return one.store.setdefault(need.key, need.value)
+
+    for token in (ALICE, MALLORY):
+        assert one.ask(check_request(token=token)).allowed
+    one.answer = answer
+    assert use(one, MALLORY, "m1").allowed
+    assert seen == [("third", Reason.DEADLINE_EXCEEDED), ("alice", Reason.ALLOWED), ("second", Reason.ALLOWED)]
+    assert len(few) == 0
+
+
+def test_a_known_session_goes_on_while_its_owner_has_no_look_up_left() -> None:
+    one, _ = fleet()
+    assert use(one, ALICE).allowed
+    one.shared_state = replace(one.shared_state, session_lookups=Lookups(0))
+    later(CONFIRM_S, one)
+    assert use(one, ALICE).allowed
+    assert use(one, MALLORY).reason == Reason.SESSION_UNKNOWN
+    assert use(one, ALICE, "new").reason == Reason.DEADLINE_EXCEEDED
+
+
+def test_a_look_up_that_is_given_up_leaves_its_slot() -> None:
+    one = asking(SECRET)
+    steps = check(
+        check_request(token=ALICE, headers={"mcp-session-id": "s1"}),
+        Call(int(one.now * 1e9), None),
+        ActivePolicy.of(one.policy),
+        one.shared_state,
+    )
+    assert isinstance(next(steps), NeedBinding)
+    assert len(one.shared_state.session_lookups) == 1
+    steps.close()
+    assert len(one.shared_state.session_lookups) == 0
