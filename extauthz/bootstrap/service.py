@@ -25,6 +25,7 @@ from extauthz.pdp.policy import Policy
 from extauthz.pdp.redaction import Redactor
 from extauthz.runtime.garbage_collection import LOOK_EVERY_S, Collector
 from extauthz.runtime.policy_reload import PolicyReloader
+from extauthz.runtime.unshared_sessions import unshared_sessions
 from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.check.active_policy import ActivePolicy, Caches, SharedState
 from extauthz.service.check.codec import encode_internal_error
@@ -56,8 +57,10 @@ class Service:
         observer: Observer,
         adopted: Callable[[Policy], None],
         redactor: Redactor,
+        *,
+        one_of_several: bool = False,
     ) -> None:
-        """Build; `adopted` is told of each new policy.
+        """Build; `adopted` is told of each new policy. `one_of_several`: other workers serve the same policy.
 
         Raises `ListenFault`, `TlsFault`, and ValueError for a Redis URL of another kind.
         """
@@ -121,7 +124,9 @@ class Service:
             threads=self.threads,
             tls=_tls(settings.tls),
         )
-        self.reloader = PolicyReloader(settings.policy, policy, self._adopt, observer)
+        alone = one_of_several and settings.redis is None
+        refusal = unshared_sessions if alone else _no_refusal
+        self.reloader = PolicyReloader(settings.policy, policy, self._adopt, observer, refusal)
 
     @property
     def policy(self) -> Policy:
@@ -194,6 +199,10 @@ async def _collect(collector: Collector) -> None:
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         collector.step()
+
+
+def _no_refusal(_: Policy) -> str:
+    return ""
 
 
 def _new_id() -> str:

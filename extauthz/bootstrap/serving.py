@@ -35,14 +35,19 @@ class StartFault(Exception):
 class Serving:
     """Built, then started, and once drained."""
 
-    def __init__(self, settings: Settings, policy: Policy, redactor: Redactor) -> None:
-        """Build. `redactor` knows every secret, and learns those of later policies. Raises `StartFault`."""
+    def __init__(self, settings: Settings, policy: Policy, redactor: Redactor, *, one_of_several: bool = False) -> None:
+        """Build. `redactor` knows every secret, and learns those of later policies.
+
+        `one_of_several`: other workers serve the same policy. Raises `StartFault`.
+        """
         self._settings = settings
         self._redactor = redactor
         known = frozenset({*METHODS, STREAM_METHOD, END_METHOD, RESPONSE_METHOD})
         try:
             self._telemetry = Telemetry(os.environ, policy=policy, known_methods=known, audit_descriptor=STDOUT)
-            self._service = Service(settings, policy, self._telemetry.observer, self._adopted, redactor)
+            self._service = Service(
+                settings, policy, self._telemetry.observer, self._adopted, redactor, one_of_several=one_of_several
+            )
         except (ListenFault, TelemetryFault, TlsFault, ValueError) as fault:
             raise StartFault(str(fault)) from fault
         self._telemetry.keys_from(self._service.key_states)

@@ -19,6 +19,7 @@ from extauthz.pdp.policy import Policy
 from extauthz.pdp.quoting import quoted
 from extauthz.runtime.garbage_collection import leave_old_objects
 from extauthz.runtime.log_lines import log_to_stderr
+from extauthz.runtime.unshared_sessions import unshared_sessions
 from extauthz.runtime.workers import Workers
 
 DEFAULT_DRAIN_S: Final = 5.0
@@ -84,6 +85,8 @@ def serve(
     _refuse_unknown_variables(settings, variables)
     REDACTOR.learn(policy_secrets(loaded))
     if settings.workers > 1:
+        if settings.redis is None and (refusal := unshared_sessions(loaded)):
+            raise click.ClickException(refusal)
         ctx.exit(Workers(_commands(settings, drain_wait)).run())
     try:
         _run(settings, loaded, drain_wait, parent_fd)
@@ -132,7 +135,7 @@ def _run(settings: Settings, policy: Policy, drain_wait: float, parent_fd: int |
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     leave_old_objects()
-    serving = Serving(settings, policy, REDACTOR)
+    serving = Serving(settings, policy, REDACTOR, one_of_several=parent_fd is not None)
     if parent_fd is not None:
         threading.Thread(target=_watch_parent, args=(parent_fd,), name="extauthz-parent", daemon=True).start()
     serving.start()

@@ -20,9 +20,20 @@ _log = logging.getLogger("extauthz.policy")
 
 
 class PolicyReloader:
-    """Watches one policy file. `adopt` is called with each new policy that is whole."""
+    """Watches one policy file. `adopt` is called with each new policy that is whole.
 
-    def __init__(self, path: Path, current: Policy, adopt: Callable[[Policy], None], observer: Observer) -> None:
+    `refusal` says why this process cannot serve a policy, with an empty text where it can.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        current: Policy,
+        adopt: Callable[[Policy], None],
+        observer: Observer,
+        refusal: Callable[[Policy], str] = lambda _: "",
+    ) -> None:
+        self._refusal = refusal
         self._path = path
         self._revision = current.revision
         self._adopt = adopt
@@ -52,12 +63,13 @@ class PolicyReloader:
     def reload(self) -> ReloadResult:
         """Read the file and put it in force if it is whole."""
         loaded = load_policy(self._path)
-        if isinstance(loaded, PolicyFaults):
-            self.last_faults = str(loaded)
+        faults = str(loaded) if isinstance(loaded, PolicyFaults) else self._refusal(loaded)
+        if isinstance(loaded, PolicyFaults) or faults:
+            self.last_faults = faults
             _log.error(
                 "the policy file has faults and was not loaded; the policy in force stays (revision %s):\n%s",
                 self._revision,
-                loaded,
+                faults,
             )
             return ReloadResult.FAILED
         self.last_faults = ""
