@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -27,13 +27,15 @@ READ: Final = {"scope": "weather:read"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One check, and the reason that is the only right answer to it."""
+    """One check, and the reason that is the right answer to it."""
 
     kind: str
     data: bytes = field(repr=False)
     reason: str
     fresh: bool
     """Whether the process has to ask Redis about it, as nothing in its own memory answers."""
+    unasked: str = ""
+    """The right answer where Redis could not be asked, if that is another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,8 @@ class Deck:
                     yield self._ask("new, good", self.token(), Reason.ALLOWED, fresh=True)
                 case 1:
                     session = {"mcp-session-id": f"session-{number}"}
-                    yield self._ask("new, good, new session", self.token(), Reason.ALLOWED, session, fresh=True)
+                    new = self._ask("new, good, new session", self.token(), Reason.ALLOWED, session, fresh=True)
+                    yield replace(new, unasked=Reason.DEADLINE_EXCEEDED)
                 case _:
                     narrow = self.token({"scope": "weather:other"})
                     yield self._ask("new, too few scopes", narrow, Reason.SCOPE_INSUFFICIENT, fresh=True)
@@ -228,7 +231,11 @@ class _Run:
 
 def wrong(answers: Sequence[Told]) -> Counter[tuple[str, str]]:
     """(kind, outcome) of every check that was not answered exactly as it should be, counted."""
-    return Counter((told.ask.kind, told.outcome) for told in answers if told.outcome != told.ask.reason)
+    return Counter(
+        (told.ask.kind, told.outcome)
+        for told in answers
+        if told.outcome != told.ask.reason and (not told.ask.unasked or told.outcome != told.ask.unasked)
+    )
 
 
 def wrongly_allowed(answers: Sequence[Told]) -> int:

@@ -1,4 +1,5 @@
-"""Redis killed, frozen, full, slow and so on beside a load: every check is answered as if nothing were the matter."""
+"""Redis killed, frozen, full, slow and so on beside a load: every check is answered as if nothing were the matter,
+but for session ids that the process does not know: whose they are only Redis could tell."""
 
 from pathlib import Path
 

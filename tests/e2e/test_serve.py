@@ -29,6 +29,10 @@ def issuer() -> Iterator[HttpIssuer]:
         yield running
 
 
+def without_sessions(policy: str) -> str:
+    return policy.replace("    issuers: [casdoor]\n", "    issuers: [casdoor]\n    session_binding: false\n")
+
+
 def good(scope: str = "weather:read", body: bytes | None = None) -> bytes:
     return check_request(body, token=tokens.mint({"scope": scope}, now=time.time()))
 
@@ -213,7 +217,7 @@ def test_a_busy_port_is_told_in_one_line(tmp_path: Path, issuer: HttpIssuer, bus
 def test_workers_listen_on_ports_that_count_up_and_are_replaced_when_they_end(
     tmp_path: Path, issuer: HttpIssuer
 ) -> None:
-    served = Served(tmp_path, policy_text(issuer.url), arguments=("--workers=2",))
+    served = Served(tmp_path, without_sessions(policy_text(issuer.url)), arguments=("--workers=2",))
     with served:
 
         def answers(port: int) -> bool:
@@ -230,8 +234,57 @@ def test_workers_listen_on_ports_that_count_up_and_are_replaced_when_they_end(
         eventually(lambda: answers(served.port) and answers(served.port + 1), "both answer again")
 
 
+def test_several_workers_share_sessions_or_do_not_start(tmp_path: Path, issuer: HttpIssuer) -> None:
+    served = Served(tmp_path, policy_text(issuer.url), arguments=("--workers=2",))
+    with pytest.raises(ProgramError):
+        served.program.__enter__()
+    (line,) = [line for line in served.program.output().splitlines() if "session" in line]
+    for part in ("resources: weather", "EXTAUTHZ_REDIS_URL", "one worker", "session_binding: false"):
+        assert part in line
+
+
+def test_several_workers_take_no_policy_whose_sessions_they_cannot_share(tmp_path: Path, issuer: HttpIssuer) -> None:
+    without = without_sessions(policy_text(issuer.url))
+    with Served(tmp_path, without, arguments=("--workers=2",)) as served:
+
+        def answers(port: int, data: bytes) -> str:
+            try:
+                return served.ask(data, port).reason
+            except grpc.RpcError:
+                return ""
+
+        both = (served.port, served.port + 1)
+        eventually(lambda: all(answers(port, good()) == "allowed" for port in both), "both workers answer")
+        other = good(body=call_tool("other"))
+        served.policy.write_text(policy_text(issuer.url, tool="other"))
+        eventually(
+            lambda: served.program.output().count("several workers without Redis") >= len(both), "both say why not"
+        )
+        assert [answers(port, other) for port in both] == ["operation_uncovered"] * 2
+        served.policy.write_text(without_sessions(policy_text(issuer.url, tool="other")))
+        eventually(lambda: all(answers(port, other) == "allowed" for port in both), "what they can keep they take")
+
+
+def test_a_session_belongs_to_its_owner_at_every_worker(tmp_path: Path, issuer: HttpIssuer) -> None:
+    with RedisServer(tmp_path) as redis:
+        shared = {"EXTAUTHZ_REDIS_URL": redis.url, "EXTAUTHZ_CACHE_SECRET": "0123456789abcdef0123456789abcdef"}
+        text = policy_text(issuer.url)
+        with Served(tmp_path, text, environment=shared, arguments=("--workers=2",)) as served:
+
+            def use(who: str, port: int) -> str:
+                token = tokens.mint({"scope": "weather:read", "sub": who}, now=time.time())
+                try:
+                    return served.ask(check_request(token=token, headers={"mcp-session-id": "s1"}), port).reason
+                except grpc.RpcError:
+                    return ""
+
+            eventually(lambda: use("alice", served.port) == "allowed", "the session is bound")
+            eventually(lambda: use("mallory", served.port + 1) == "session_unknown", "the other worker knows it")
+            eventually(lambda: use("alice", served.port + 1) == "allowed", "and whose it is")
+
+
 def test_workers_do_not_outlive_their_parent(tmp_path: Path, issuer: HttpIssuer) -> None:
-    with Served(tmp_path, policy_text(issuer.url), arguments=("--workers=2",)) as served:
+    with Served(tmp_path, without_sessions(policy_text(issuer.url)), arguments=("--workers=2",)) as served:
         pid = served.program.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         served.program.signal(signal.SIGKILL)

@@ -30,6 +30,8 @@ _OF_THE_MESSAGE: Final = frozenset(
 
 def message_of(decision: Deny | Indeterminate, operation: Operation | None, scopes: tuple[str, ...]) -> str:
     """The `message` of the JSON-RPC error. `scopes` are those of the challenge, where there is one."""
+    if decision.told:
+        return decision.told
     general = ANSWERS[decision.reason].message
     if decision.reason in _OF_THE_MESSAGE:
         return f"{general}: {decision.detail}" if decision.detail else general

@@ -24,6 +24,8 @@ class Deny:
 
     reason: Reason
     detail: str = ""
+    told: str = ""
+    """What a caller with a valid token is told instead of the reason's own sentence."""
     rule: Rule | None = None
     required: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -36,6 +38,8 @@ class Indeterminate:
 
     reason: Reason
     detail: str = ""
+    told: str = ""
+    """What a caller with a valid token is told instead of the reason's own sentence."""
 
 
 Decision: TypeAlias = Permit | Deny | Indeterminate

@@ -53,10 +53,12 @@ _ENDED: Final = SessionRuling(Deny(reason=Reason.SESSION_UNKNOWN, detail="the se
 _NO_ROOM: Final = SessionRuling(
     Deny(
         reason=Reason.SESSION_UNKNOWN,
-        detail="a session id that is new here, from a user who has as many sessions as one user may have, or while "
-        "there is no room for more: let sessions that are not used end, or share them through Redis",
+        detail="a session id that is new here, and no room for it: its user has as many sessions as one may have, or "
+        "all room is taken, which cannot happen with Redis",
+        told="no room for another session: end the sessions that you do not use, or try again later",
     )
 )
+_ASK_AGAIN: Final = "whose the session is cannot be told at the moment: try again"
 
 
 def use_session(
@@ -84,7 +86,7 @@ def use_session(
             binding = known
         else:
             detail = f"whose the session is cannot be told: {confirmed.detail}"
-            return SessionRuling(Indeterminate(reason=Reason.DEADLINE_EXCEEDED, detail=detail))
+            return SessionRuling(Indeterminate(reason=Reason.DEADLINE_EXCEEDED, detail=detail, told=_ASK_AGAIN))
     now = moment.now
     owned = binding.is_of(use, signer)
     if owned:

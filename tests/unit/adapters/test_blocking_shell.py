@@ -155,6 +155,13 @@ def test_without_a_free_seat_a_check_that_would_wait_is_refused_at_once(loop: Io
     assert "too many" in one.watching.seen[0].detail
 
 
+def test_without_a_free_seat_a_session_is_not_taken_for_nobodys(loop: IoLoop) -> None:
+    one = bench(loop, seats=0, shared=True)
+    refused = one.ask(check_request(token=mint(), headers={"mcp-session-id": "s1"}))
+    assert (refused.status, refused.reason, refused.headers["retry-after"]) == (503, "deadline_exceeded", "5")
+    assert len(one.world.shared_state.caches.bindings) == 0
+
+
 def test_checks_that_wait_do_not_stop_warm_ones(loop: IoLoop) -> None:
     supply = KeyResolver(go=asyncio.Event())
     cold = bench(loop, seats=2, keys=False, supply=supply)

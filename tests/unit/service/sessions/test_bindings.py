@@ -177,6 +177,7 @@ def test_one_user_with_many_invented_ids_takes_no_session_of_another(signer: Sig
     answers = [in_session(where, clients[number % 2], name) for number, name in enumerate(ids("m"))]
     assert sum(answer.allowed for answer in answers) == 10
     assert {(answer.reason, answer.status) for answer in answers[10:]} == {(Reason.SESSION_UNKNOWN, 404)}
+    assert all("no room for another session" in answer.body["error"]["message"] for answer in answers[10:])
     assert in_session(where, clients[0], "mine").reason == Reason.SESSION_UNKNOWN
     assert in_session(where, alice, "mine").allowed
     assert in_session(where, alice, "mine-too").allowed

@@ -519,6 +519,7 @@ def test_an_unknown_id_is_nobodys_only_by_the_stores_own_word() -> None:
             refused = use(other, token)
             assert (refused.reason, refused.status) == (Reason.DEADLINE_EXCEEDED, 503)
             assert refused.headers["retry-after"] == "5"
+            assert refused.body["error"]["message"].endswith("try again")
     other.answer = None
     assert len(other.shared_state.caches.bindings) == 0
     assert use(other, MALLORY).reason == Reason.SESSION_UNKNOWN
@@ -540,7 +541,7 @@ def test_what_could_not_be_asked_is_not_written_later_either() -> None:
 def test_a_policys_refusal_stays_what_it_is_where_the_store_cannot_be_asked() -> None:
     one, _ = fleet()
     one.answer = lambda _: AWAY
-    assert one.ask(check_request(message("weather/x"), token=ALICE, headers={"mcp-session-id": "s1"})).status == 404
+    assert one.ask(check_request(message("weather/x"), token=ALICE, headers={"mcp-session-id": "s1"})).status == 400
 
 
 @pytest.mark.parametrize("secrets", [(OLD, NEW), (NEW, OLD)])
