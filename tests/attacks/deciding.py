@@ -23,7 +23,7 @@ RULES_WITHOUT_DENIAL: Final = (*RULES, rule(_URI_METHODS, ["weather:read"], uris
 _RULES: Final = (
     *RULES_WITHOUT_DENIAL,
     rule(["tools/call"], effect=Effect.DENY, tools=["purge"]),
-    rule(["*"], effect=Effect.DENY, uris=[FORBIDDEN_URI]),
+    rule(_URI_METHODS, effect=Effect.DENY, uris=[FORBIDDEN_URI]),
 )
 
 _REVOKED: Final = "7f1d4c2a-revoked"
