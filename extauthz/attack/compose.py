@@ -4,6 +4,8 @@ In targets, header values and bodies stand
 
     ${tool} ${arguments}                a permitted tool and its arguments; ${call} both as members of params
     ${forbidden} ${forbidden-arguments} a refused one; ${forbidden-call} both as members of params
+    ${guarded}                          a tool that is refused for some arguments; ${guarded-call} with permitted ones
+    ${guarded-call:CHANGE}              with refused ones, as they are or changed (`reargued`)
     ${forbidden-uri} ${forbidden-uri:CHANGE}   a refused resource, or its URI spelt otherwise (`respelled`)
     ${meta}                             `"_meta":{…},` of the modern era, nothing in the other
     ${meta-only}                        the same without its comma
@@ -21,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from extauthz.attack.case import Attempt, Era, SessionUse
+from extauthz.attack.reargued import reargue
 from extauthz.attack.respelled import respell
 from extauthz.attack.tampered import tamper
 from extauthz.attack.target import Target, Values
@@ -166,6 +169,9 @@ class _Filler:
                 uri = self._given(values.forbidden_uri, "the URI of a resource that policy refuses (--forbidden-uri)")
                 respelt = uri if part is None else respell(uri, part)
                 return self._given(respelt or "", "a URI with a slash and each of _ - ~ in its path (--forbidden-uri)")
+            case "guarded" | "guarded-call":
+                tool = self._given(values.guarded, "a tool that is refused for some arguments (--guarded-tool)")
+                return tool if name == "guarded" else _members(tool, self._guarded_arguments(part))
             case "meta":
                 return _META if self.era is Era.MODERN else ""
             case "meta-only":
@@ -180,6 +186,17 @@ class _Filler:
                 return self.target.host
             case _:
                 raise ValueError(f"no value is called {name}: see extauthz/attack/compose.py for those that there are")
+
+    def _guarded_arguments(self, change: str | None) -> str:
+        values = self.values
+        match change:
+            case None:
+                return values.guarded_permitted
+            case "refused":
+                return values.guarded_refused
+            case _:
+                changed = reargue(values.guarded_permitted, values.guarded_refused, change)
+                return self._given(changed or "", "arguments with a number and a boolean (--guarded-refused)")
 
     def _given(self, value: str, what: str) -> str:
         if not value:

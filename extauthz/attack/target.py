@@ -61,6 +61,11 @@ class Values:
     forbidden: str = ""
     """A tool that policy refuses. A gateway with a hole will run it."""
     forbidden_arguments: str = "{}"
+    guarded: str = ""
+    """A tool that policy permits or refuses by its arguments."""
+    guarded_permitted: str = "{}"
+    guarded_refused: str = "{}"
+    """Arguments for each, as JSON objects; of the refused ones, each member by itself is a reason to refuse."""
     forbidden_uri: str = ""
     """A resource that policy refuses, with a host, a path, and in it each of `_ - ~`, so that all can be respelt."""
     token: str = field(default="", repr=False)
@@ -71,7 +76,7 @@ class Values:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a value that would change the message or the header around it."""
-        for name in (self.tool, self.forbidden):
+        for name in (self.tool, self.forbidden, self.guarded):
             if name and not _PLAIN_NAME.fullmatch(name):
                 raise ValueError(f"the tool name {name!r} has characters besides A-Z a-z 0-9 _ . - /: choose another")
         if self.forbidden_uri and uri_parts(self.forbidden_uri) is None:

@@ -42,6 +42,15 @@ DEFAULT_TIMEOUT_S: Final = 5.0
 @click.option("--arguments", default="{}", help="Its arguments (a JSON object, or @FILE).")
 @click.option("--forbidden-tool", default="", help="A tool that policy refuses. A gateway with a hole WILL run it.")
 @click.option("--forbidden-arguments", default="{}", help="Its arguments.")
+@click.option("--guarded-tool", default="", help="A tool that policy refuses for some arguments.")
+@click.option(
+    "--guarded-permitted", default="{}", help="Arguments for which it is permitted (a JSON object, or @FILE)."
+)
+@click.option(
+    "--guarded-refused",
+    default="{}",
+    help="Arguments for which it is refused, each by itself: a number and a boolean. A hole WILL run it with them.",
+)
 @click.option(
     "--forbidden-uri",
     default="",
@@ -112,6 +121,9 @@ def _values(options: Mapping[str, Any]) -> Values:
         arguments=dumps(json_object("--arguments", options["arguments"])),
         forbidden=options["forbidden_tool"],
         forbidden_arguments=dumps(json_object("--forbidden-arguments", options["forbidden_arguments"])),
+        guarded=options["guarded_tool"],
+        guarded_permitted=dumps(json_object("--guarded-permitted", options["guarded_permitted"])),
+        guarded_refused=dumps(json_object("--guarded-refused", options["guarded_refused"])),
         forbidden_uri=options["forbidden_uri"],
         token=token,
         tokens=_token_set(options["token_set"]),
@@ -153,6 +165,8 @@ def _announce(target: Target, values: Values, cases: tuple[Case, ...], rate: flo
         lines.append(f"  tool that will be called: {values.tool} {values.arguments}")
     if values.forbidden:
         lines.append(f"  tool that will run if there is a hole: {values.forbidden} {values.forbidden_arguments}")
+    if values.guarded:
+        lines.append(f"  tool that will run if there is a hole: {values.guarded} {values.guarded_refused}")
     if values.forbidden_uri:
         lines.append(f"  resource that will be read if there is a hole: {values.forbidden_uri}")
     tell(*lines, err=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from extauthz.adapters.cel.condition import CelCondition, compile_condition
 from extauthz.attack.compose import RawRequest
 from extauthz.attack.target import Target, Values
 from extauthz.pdp.policy import Effect, Rule
@@ -20,8 +21,17 @@ FORBIDDEN_URI: Final = "docs://vault/2026/secret_plan-v1~draft"
 _URI_METHODS: Final = ("resources/*", "completion/complete", "subscriptions/listen")
 RULES_WITHOUT_DENIAL: Final = (*RULES, rule(_URI_METHODS, ["weather:read"], uris=["docs://*"]))
 
+
+def _when(text: str) -> CelCondition:
+    condition = compile_condition(text)
+    assert isinstance(condition, CelCondition)
+    return condition
+
+
 _RULES: Final = (
     *RULES_WITHOUT_DENIAL,
+    rule(["tools/call"], ["weather:read"], tools=["transfer"]),
+    rule(["tools/call"], effect=Effect.DENY, tools=["transfer"], when=_when("args.disk == 666 || args.mask == true")),
     rule(["tools/call"], effect=Effect.DENY, tools=["purge"]),
     rule(_URI_METHODS, effect=Effect.DENY, uris=[FORBIDDEN_URI]),
 )
@@ -54,6 +64,9 @@ def values() -> Values:
         tool="get_forecast",
         arguments='{"city": "Rome"}',
         forbidden="purge",
+        guarded="transfer",
+        guarded_permitted='{"disk": 1, "mask": false}',
+        guarded_refused='{"disk": 666, "mask": true}',
         forbidden_uri=FORBIDDEN_URI,
         token=mint(),
         tokens=_tokens(),

@@ -1,5 +1,6 @@
 """The corpus itself: well formed, of the promised size, with enough controls, and every case can be composed."""
 
+import json
 from collections import Counter
 from itertools import product
 
@@ -8,6 +9,7 @@ import pytest
 from extauthz.attack.case import BOTH_ERAS, Era, Expected, attempts
 from extauthz.attack.compose import CannotComposeError, compose
 from extauthz.attack.corpus import CorpusError, about_groups, load_corpus, parse_cases
+from extauthz.attack.reargued import ARGUMENT_CHANGES, reargue
 from extauthz.attack.respelled import URI_CHANGES, respell
 from extauthz.attack.tampered import CHANGES, tamper
 from extauthz.attack.target import Target, Values
@@ -30,6 +32,7 @@ def test_every_class_that_is_known_of_is_there() -> None:
         == {case.group for case in CASES}
         == {
             *(
+                "arguments",
                 "batches",
                 "controls",
                 "credentials",
@@ -67,7 +70,7 @@ def test_what_a_run_lacks_is_said_with_the_option_that_gives_it() -> None:
     missing = set()
     some = (
         Values(),
-        Values(tool="t", forbidden="f", forbidden_uri="docs://h/plain"),
+        Values(tool="t", forbidden="f", guarded="g", forbidden_uri="docs://h/plain"),
         Values(tool="t", forbidden="f", token="opaque"),
     )
     for attempt, given in product(attempts(CASES, frozenset(BOTH_ERAS)), some):
@@ -80,6 +83,8 @@ def test_what_a_run_lacks_is_said_with_the_option_that_gives_it() -> None:
         "the token of its name (--tokens)",
         "a permitted tool (--tool)",
         "a tool that policy refuses (--forbidden-tool)",
+        "a tool that is refused for some arguments (--guarded-tool)",
+        "arguments with a number and a boolean (--guarded-refused)",
         "the URI of a resource that policy refuses (--forbidden-uri)",
         "a URI with a slash and each of _ - ~ in its path (--forbidden-uri)",
         "an allowed browser origin (--origin)",
@@ -162,7 +167,19 @@ def test_each_change_of_a_uri_changes_it(change: str) -> None:
     assert respell(FORBIDDEN_URI, change) not in (None, FORBIDDEN_URI)
 
 
+@pytest.mark.parametrize("change", ARGUMENT_CHANGES)
+def test_each_change_of_arguments_changes_them(change: str) -> None:
+    given = values()
+    changed = reargue(given.guarded_permitted, given.guarded_refused, change)
+    assert changed is not None
+    assert json.loads(changed)
+    assert changed not in (given.guarded_permitted, given.guarded_refused)
+    assert reargue("{}", "{}", change) is None
+
+
 def test_a_change_that_there_is_not_is_told() -> None:
+    with pytest.raises(ValueError, match="no change of arguments is called x"):
+        reargue("{}", "{}", "x")
     with pytest.raises(ValueError, match="no change of a URI is called x"):
         respell(FORBIDDEN_URI, "x")
 

@@ -75,7 +75,8 @@ def test_nothing_gets_through_envoy_and_the_service(
     assert failed == []
     assert code == 0
     skipped = {case["id"] for case in report["cases"] if case["verdict"] == "skipped"}
-    assert skipped == {"tokens/foreign-key", "tokens/revoked"}
+    # No tool of this server takes a number and a boolean that the policy of the demo reads.
+    assert {one for one in skipped if not one.startswith("arguments/")} == {"tokens/foreign-key", "tokens/revoked"}
     otherwise = [(case["id"], case["seen"]) for case in report["cases"] if case["verdict"] == "refused otherwise"]
     assert otherwise == []
     suites = ET.parse(junit).getroot()
