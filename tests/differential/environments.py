@@ -62,6 +62,17 @@ def go_encoder() -> Command:
     return [str(made_once(f"go-encoder-{_digest_of(source, ('main.go',))}", make) / "encode")]
 
 
+def go_arguments() -> Command:
+    """What `encoding/json` makes of arguments: no server, and nothing but the standard library."""
+    found, source = _go_compiler(), SERVERS / "go" / "arguments"
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        run_to_end([found, "build", "-o", str(folder / "read"), "main.go"], source, {"GOFLAGS": "-buildvcs=false"})
+
+    return [str(made_once(f"go-arguments-{_digest_of(source, ('main.go',))}", make) / "read")]
+
+
 COMMANDS: dict[str, Callable[[], Command]] = {
     "Python 2.x": python_v2_server,
     "Python 1.30.0": python_v1_server,
