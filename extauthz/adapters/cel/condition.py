@@ -121,7 +121,11 @@ def compile_condition(text: str) -> CelCondition | tuple[ConditionFault, ...]:
     except UnsupportedError as error:
         return (fault_at(text, error.name, error.message, error.hint),)
     except UnknownFormError as error:
-        return (ConditionFault(message=f"in the condition: {error}", hint="write it without"),)
+        return (
+            ConditionFault(
+                message=f"in the condition: {error}", hint="write it with the functions of the CEL standard"
+            ),
+        )
     read = {name for name, _ in program.variables}
     return CelCondition(
         text=text,

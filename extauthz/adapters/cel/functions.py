@@ -2,8 +2,6 @@
 
 from typing import Any, Final
 
-import re2
-
 from extauthz.adapters.cel import texts
 from extauthz.adapters.cel.arithmetic import calculate, negative, size, to_number
 from extauthz.adapters.cel.comparison import kind_of
@@ -53,7 +51,7 @@ def matching(text: Part, pattern: Part) -> Run:
     if pattern.literal is not None:
         try:
             compiled = texts.Pattern(str(pattern.literal.value))
-        except re2.error:
+        except texts.InvalidPatternError:
             raise UnsupportedError("matches", "matches has no valid regular expression", "use RE2 syntax") from None
         if compiled.size > texts.MAX_PROGRAM:
             message = f"the regular expression has more than {texts.MAX_PROGRAM} instructions"

@@ -7,8 +7,6 @@ program's size.
 
 from typing import Any, Final
 
-import re2
-
 from extauthz.adapters.cel.steps import Frame, UnknownError
 
 # Instructions of a regular expression in the policy. A list of 60 words has 500.
@@ -43,17 +41,26 @@ def contains(frame: Frame, text: str, needle: str) -> bool:
     return needle in text
 
 
+class InvalidPatternError(ValueError):
+    """A text that is not a regular expression of RE2, or one that does not fit into its memory."""
+
+
 class Pattern:
-    """A compiled regular expression. Raises `re2.error` for what is none."""
+    """A compiled regular expression. Raises `InvalidPatternError`."""
 
     __slots__ = ("_search", "_states", "size")
 
     def __init__(self, pattern: str) -> None:
+        import re2  # noqa: PLC0415 - loaded when a policy has regular expressions
+
         options = re2.Options()
         options.max_mem = _RE2_BYTES
         options.log_errors = False
         options.never_capture = True
-        compiled = re2.compile(pattern, options)
+        try:
+            compiled = re2.compile(pattern, options)
+        except (re2.error, UnicodeEncodeError) as error:
+            raise InvalidPatternError(str(error)) from None
         self._search: Any = compiled.search
         self.size: int = max(compiled.programsize, compiled.reverseprogramsize)
         # Sets of states that a text can lead to, where RE2 remembers them all.
@@ -81,5 +88,5 @@ def matches(frame: Frame, text: str, pattern: str) -> bool:
     frame.spend(200 + 30 * len(pattern))
     try:
         return Pattern(pattern).found(frame, text)
-    except (re2.error, UnicodeEncodeError):
+    except InvalidPatternError:
         raise UnknownError("what `matches` was given is not a regular expression") from None

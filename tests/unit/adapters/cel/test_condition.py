@@ -1,5 +1,7 @@
 """`when` conditions: what compiles, what they read, and that nothing that a caller sends makes them TRUE by chance."""
 
+import contextlib
+import struct
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
@@ -8,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extauthz.adapters.cel.condition import MAX_EXPRESSION_CHARS, CelCondition, compile_condition
+from extauthz.adapters.cel.checked_ast import UnknownFormError, tree_of
+from extauthz.adapters.cel.condition import MAX_EXPRESSION_CHARS, CelCondition, _environment, compile_condition
 from extauthz.adapters.cel.faults import VARIABLES, ConditionFault
 from extauthz.pdp.operation import Era, MessageKind, Operation
 from extauthz.pdp.policy import REQUEST_FIELDS, Condition, Truth
@@ -262,6 +265,18 @@ def test_threads_share_a_condition() -> None:
         ("(" * 60 + "true" + ")" * 60, "nested too deeply", (1, 1)),
         ("+".join(["args.a"] * 60) + " == 1", "nested too deeply", (1, 1)),
         ("true" + " " * MAX_EXPRESSION_CHARS, "longer than", (1, 1)),
+        ("true && type(args.a) == int", "type cannot be used here", (1, 9)),
+        ("args.a == int", "int is a type", (1, 11)),
+        (
+            "true &&\n google.protobuf.Int64Value{value: 1} == args.a",
+            "google.protobuf.Int64Value is a message type",
+            (2, 2),
+        ),
+        ("args.a == {1: 'a'}", "a map has a key that is not text", (1, 11)),
+        ("args.a.matches('(')", "matches has no valid regular expression", (1, 8)),
+        ("args.a.matches('[^a]{900}')", "more than 2000 instructions", (1, 8)),
+        ("args.a.matches('\\\\pL{900}')", "matches has no valid regular expression", (1, 8)),
+        ("timestamp(args.a).getHours(args.b) == 1", "getHours cannot be used here", (1, 19)),
     ],
 )
 def test_faults_have_a_place_in_the_expression(text: str, message: str, place: tuple[int, int]) -> None:
@@ -269,6 +284,19 @@ def test_faults_have_a_place_in_the_expression(text: str, message: str, place: t
     assert message in fault.message
     assert (fault.line, fault.column) == place
     assert fault.hint
+
+
+def test_a_form_of_the_compiler_that_is_not_known_is_a_fault() -> None:
+    """Another version of the package may serialize otherwise: a condition is then refused, not read in part."""
+    whole = _environment().compile("args.l.all(x, x > 1.5 && x in [1, 2]) || args.m == {'a': b'b'}").serialize()
+    tree_of(whole)
+    for end in range(len(whole)):
+        with contextlib.suppress(UnknownFormError):
+            tree_of(whole[:end])
+    for place in range(len(whole)):
+        for changed in (0, 0x7F, 0xFF, whole[place] ^ 1):
+            with contextlib.suppress(ValueError, struct.error):
+                tree_of(whole[:place] + bytes([changed]) + whole[place + 1 :])
 
 
 def test_all_unknown_names_are_told() -> None:
