@@ -104,6 +104,16 @@ def test_ordinary_conditions_cost_little(text: str, arguments: dict[str, Any], m
     assert found.steps <= most
 
 
+def test_an_answer_that_is_not_there_is_dearer_than_one_that_is() -> None:
+    """Raising and catching is the dearest thing that a node can do."""
+    texts, one = {"l": ["a"] * 100}, {"l": [1] * 100}
+    for text in ("args.l.all(x, x == 1)", "args.l.all(x, x == 1 || false)", "args.l == [1].map(y, args.l)[0]"):
+        assert examined(text, texts).steps >= examined(text, one).steps
+    alone, joined = "args.l.all(x, x == 1)", "args.l.all(x, x == 1 && x == 1)"
+    assert examined(alone, texts).steps - examined(alone, one).steps == 100 * (15 + 6)
+    assert examined(joined, texts).steps - examined(joined, one).steps == 100 * (15 + 2 * (15 + 6))
+
+
 def test_what_is_long_is_not_compared_beyond_the_depth_of_messages() -> None:
     assert truth("args.x == args.y", {"x": nested(60), "y": nested(60)}) is Truth.TRUE
     assert truth("args.x == args.y", {"x": nested(65), "y": nested(65)}) is Truth.UNKNOWN

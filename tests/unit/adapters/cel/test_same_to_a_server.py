@@ -43,6 +43,10 @@ SAME = [
     ("args.m == {'a': 1}", {"m": {"a": 1}}, [{"a": "1"}, {"A": 1}, {"a": 1, "z": 0}, {"a": 1, "A": 2}, '{"a": 1}']),
     ("args.m != {'a': 2}", {"m": {"a": 1}}, [{"A": 1}, '{"a": 1}']),
     ("args == {'a': 1}", {"a": 1}, ["1"]),
+    ("{'a': 1} == args.m", {"m": {"a": 1}}, [{"a": 2, "A": 1}, {"A": 1}]),
+    ("args.l.exists(x, x)", {"l": [True]}, [[1], ["true"], [0, "x"]]),
+    ("!args.l.all(x, !x)", {"l": [True]}, [[1], ["true"]]),
+    ("args.m.map(k, k).size() == 1", {"m": {"a": 1}}, [{"a": 1, "A": 2}, {"0": 1, "1": 1}]),
     ("args.l[0] == 1", {"l": [1]}, [["1"], "1", "[1]", {"0": 1}]),
     ("args.m['k'] == 1", {"m": {"k": 1}}, [{"K": 1}, {"k": "1"}, {"k": 0, "K": 1}, {"\u212a": 1}, {"k_": 1}]),
     (
@@ -169,6 +173,12 @@ def test_names_are_compared_as_names_and_used_for_nothing_else(use: str) -> None
         ("args.a == args.b", ["1"], ["01"], Truth.UNKNOWN),
         ("args.a != args.b", "1", "01", Truth.UNKNOWN),
         ("args.a in [args.b]", "1", "01", Truth.UNKNOWN),
+        ("args.a == args.b", "nan", "NaN", Truth.UNKNOWN),
+        ("(principal.machine ? 'x' : args.a) == args.b", "1", "01", Truth.UNKNOWN),
+        ("(principal.machine ? args.a : 'x') == args.b", "1", "y", Truth.FALSE),
+        ("[1].map(i, args.a)[0] == args.b", "1", "01", Truth.UNKNOWN),
+        ("args.a + args.a == args.b", "1", "011", Truth.UNKNOWN),
+        ("args.a + '' == args.b", "1", "01", Truth.FALSE),
         ("args.a < args.b", "10", "9", Truth.UNKNOWN),
         ("args.a > args.b", "10", "9", Truth.UNKNOWN),
         ("args.a < args.b", "8", "9", Truth.TRUE),
@@ -184,6 +194,37 @@ def test_names_are_compared_as_names_and_used_for_nothing_else(use: str) -> None
 )
 def test_two_arguments_are_compared_in_every_reading(text: str, a: Any, b: Any, expected: Truth) -> None:
     assert truth(text, {"a": a, "b": b}) is expected
+
+
+@pytest.mark.parametrize(
+    "other", ["\u0131d", "ID", "\u0130D", "i\u00add", "i\u200bd", "\uff49d", "i\u2010d", "i d", "id\x01"]
+)
+def test_names_that_look_alike_by_unicodes_rules(other: str) -> None:
+    seen = truth("args.id == 1", {"id": 1, other: 2})
+    # The small letter of U+0130 keeps its dot by Unicode's rules.
+    assert seen is (Truth.TRUE if other == "\u0130D" else Truth.UNKNOWN)
+
+
+def test_names_are_folded_until_nothing_changes() -> None:
+    """The capital of U+0390 is three characters, which only normalization makes one again."""
+    assert truth("args['\u0390'] == 1", {"\u0390": 1, "\u1fd3": 2}) is Truth.UNKNOWN
+    assert truth("args['\u01f0'] == 1", {"\u01f0": 1, "J\u030c": 2}) is Truth.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "string(b'\\xff') == 'x'",
+        "int('x') == 1",
+        "timestamp('x') == timestamp('2029-01-01T00:00:00Z')",
+        "timestamp('2029-01-01T00:00:00.000000001Z') == timestamp('2029-01-01T00:00:00Z')",
+        "duration('1ns') == duration('0s')",
+        "duration(args.long) == duration('1s')",
+        "timestamp(args.t) + duration('87600000h') > timestamp(args.t)",
+    ],
+)
+def test_conversions_without_a_value_are_unknown(text: str) -> None:
+    assert truth(text, {"long": "0" * 300 + "1s", "t": "2029-01-01T00:00:00Z"}) is Truth.UNKNOWN
 
 
 # What is refused too often is a fault as well: ordinary calls have their answer.
