@@ -18,6 +18,7 @@ from extauthz.adapters.issuers.introspection import IntrospectionHttp
 from extauthz.adapters.issuers.key_sets import IssuerHttp
 from extauthz.adapters.redis.store import RedisStore, connect
 from extauthz.adapters.revocation.event_supply import EventKeyResolver
+from extauthz.bootstrap.key_warnings import tell_of_shared_keys
 from extauthz.bootstrap.redis_password import redis_password
 from extauthz.bootstrap.revocation import revocation_parts
 from extauthz.config.settings.settings import RedisSettings, Settings, TlsSettings
@@ -164,6 +165,7 @@ class Service:
     def _adopt(self, policy: Policy) -> None:
         """Put a policy in force. Keys of issuers that stay are kept."""
         self.ring.retain(policy.issuers.values(), policy.cache)
+        tell_of_shared_keys(policy.issuers.values(), before=self.policy.issuers.values())
         self._adopted(policy)
         self._shell.replace_policy(ActivePolicy.of(policy))
         self._loop.submit(self._keys.warm(policy.issuers.values()))

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from extauthz.bootstrap.key_warnings import tell_of_shared_keys
 from extauthz.bootstrap.serving import Serving, StartFault
 from extauthz.cli.output import REDACTOR, learn_environment, tell
 from extauthz.config.policy_file.fault import PolicyFaults
@@ -84,6 +85,8 @@ def serve(
         raise click.ClickException(f"the policy has {count} fault{'s' * (count != 1)}: mend the file and start again")
     _refuse_unknown_variables(settings, variables)
     REDACTOR.learn(policy_secrets(loaded))
+    if parent_fd is None:
+        tell_of_shared_keys(loaded.issuers.values())
     if settings.workers > 1:
         if settings.redis is None and (refusal := unshared_sessions(loaded)):
             raise click.ClickException(refusal)

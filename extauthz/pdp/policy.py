@@ -103,6 +103,8 @@ class Issuer:
     machine_clients: frozenset[str] = frozenset()
     algorithms: tuple[str, ...] = ("RS256", "RS512", "ES256", "ES384", "ES512")
     leeway_s: int = DEFAULT_LEEWAY_S
+    shared_keys: bool = False
+    """Accepts in words that every organization of the Casdoor instance can sign for it (`pdp.token.key_scope`)."""
     introspection: Introspection | None = None
     line: int = 0
 

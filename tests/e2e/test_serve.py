@@ -46,6 +46,20 @@ def test_it_answers_and_fetches_keys_without_credentials(tmp_path: Path, issuer:
     assert "authorization" not in issuer.seen[0].headers
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_keys_of_every_tenant_are_told_once_at_start(tmp_path: Path, issuer: HttpIssuer, workers: int) -> None:
+    told = "is not one application's own key set"
+    shared = policy_text(issuer.url)
+    with Served(tmp_path, shared, arguments=(f"--workers={workers}",)) as served:
+        eventually(lambda: served.program.output().count("serving on") == workers, "every worker serves")
+        assert served.program.output().count(told) == 1
+        assert f'issuer casdoor takes its keys from "{issuer.url}/jwks"' in served.program.output()
+    accepted = shared.replace("organizations: [acme]", "organizations: [acme]\n    shared_keys: true")
+    with Served(tmp_path, accepted, name="accepted") as served:
+        assert served.ask(check_request()).status == 401
+        assert told not in served.program.output()
+
+
 def test_a_broken_policy_stops_it_with_every_fault(tmp_path: Path) -> None:
     broken = policy_text("https://door.example.com").replace("baseline", "basline").replace("version: 1", "version: 2")
     served = Served(tmp_path, broken)

@@ -71,10 +71,12 @@ class SigningKey:
 
 
 class _SigningKeys(Mapping[str, SigningKey]):
-    """By algorithm (`RS256`, …), and `attacker` (in no trusted set), `rs1024` (too short), `rotate`, `rotate-new`."""
+    """By algorithm (`RS256`, …), and `attacker` (in no trusted set), `rs1024` (too short), `rotate`, `rotate-new`, and
+    `rs256-dup` (another tenant's, under the name of RS256's)."""
 
     _FILES: Final = {
-        name: f"cert-{name.lower()}" for name in (*ALGORITHMS, "attacker", "rs1024", "rotate", "rotate-new")
+        name: f"cert-{name.lower()}"
+        for name in (*ALGORITHMS, "attacker", "rs1024", "rotate", "rotate-new", "rs256-dup")
     }
 
     @staticmethod
@@ -82,7 +84,7 @@ class _SigningKeys(Mapping[str, SigningKey]):
     def _read(file: str) -> SigningKey:
         private = load_pem_private_key((DATA / "keys" / f"{file}.key.pem").read_bytes(), password=None)
         assert isinstance(private, RSAPrivateKey | EllipticCurvePrivateKey)
-        return SigningKey(kid=file.removesuffix("-new"), private=private)
+        return SigningKey(kid=file.removesuffix("-new").removesuffix("-dup"), private=private)
 
     def __getitem__(self, name: str) -> SigningKey:
         return self._read(self._FILES[name])

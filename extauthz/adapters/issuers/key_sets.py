@@ -5,6 +5,7 @@ No `Authorization` is sent: Casdoor answers one that it does not know with an er
 likely cause.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -21,8 +22,11 @@ from extauthz.adapters.issuers.http_client import (
 )
 from extauthz.pdp.policy import Issuer
 from extauthz.pdp.strict_json import read_json
-from extauthz.pdp.token.jwks import MAX_KEY_SET_BYTES, KeySetFault, parse_key_set
+from extauthz.pdp.token.jwks import MAX_KEY_SET_BYTES, KeySet, KeySetFault, parse_key_set
+from extauthz.pdp.token.key_scope import holds_more_than_own_keys
 from extauthz.service.ports import KeySetUnavailable
+
+_log = logging.getLogger("extauthz.keys")
 
 KEY_SET_TOTAL_S: Final = 4.0
 """Casdoor answers in 3 ms; an issuer that needs seconds is as good as down."""
@@ -54,6 +58,8 @@ class IssuerHttp:
     ) -> None:
         self.discovery = Discovery(clock=clock, ca_file=ca_file, resolver=resolver)
         self._total_s = total_s
+        self._unlike: dict[str, str] = {}
+        """By issuer name, the URL whose key set was said not to be one application's own."""
 
     async def fetch(self, issuer: Issuer) -> bytes:
         """The document as it came: a key set with at least one usable key. Raises `KeySetUnavailable`."""
@@ -81,7 +87,24 @@ class IssuerHttp:
         key_set = parse_key_set(answer.body)
         if isinstance(key_set, KeySetFault):
             raise HttpFault(f"{target.url}: {_body_cause(answer) or key_set.detail}")
+        self._look_at_scope(issuer, target.url, key_set)
         return answer.body
+
+    def _look_at_scope(self, issuer: Issuer, url: str, key_set: KeySet) -> None:
+        """Say it once when what an application's own path serves are the keys of every organization."""
+        unlike = holds_more_than_own_keys(issuer, url, key_set)
+        if unlike and self._unlike.get(issuer.name) != url:
+            _log.warning(
+                "issuer %s: %s holds %d keys, an application's own key set has one: Casdoor serves the keys of every "
+                "organization for an application that it does not know or that has no certificate of its own; give "
+                "the application one, or accept it with shared_keys: true",
+                issuer.name,
+                url,
+                len(key_set.keys) + len(key_set.ignored),
+            )
+            self._unlike[issuer.name] = url
+        elif not unlike:
+            self._unlike.pop(issuer.name, None)
 
 
 def _status_cause(answer: HttpAnswer) -> str:

@@ -17,11 +17,14 @@ from extauthz.pdp.mcp.methods import METHODS
 from extauthz.pdp.operation import TargetKind
 from extauthz.pdp.policy import Rule
 from extauthz.pdp.quoting import quoted
+from extauthz.pdp.token.key_scope import KeyScope, key_scope
 
 # Signs of regular expressions and shell patterns; tool and prompt names have none of them (MCP 2026-07-28, tools).
 _OTHER_PATTERN_SIGNS: Final = frozenset("?[](){}|^$+\\")
 # Methods whose message can name things, so that the baseline permits only some of them.
 _PARTLY_BASELINE: Final = frozenset({"subscriptions/listen"})
+# Organizations that one warning names.
+MAX_NAMED: Final = 3
 
 
 def advise(policy: PolicyShape, report: Report) -> None:
@@ -70,8 +73,29 @@ def _advise_issuer(path: Path, issuer: IssuerShape, report: Report, *, used: boo
     if issuer.profile == "casdoor" and not issuer.organizations:
         message = f"issuer {name} takes tokens of every organization of the Casdoor instance"
         report.advise(path, message, "list `organizations`", on_key=True)
+    _advise_keys(path, issuer, report)
     if issuer.unsafe_allow_http:
         _advise_http((*path, "unsafe_allow_http"), report)
+
+
+def _advise_keys(path: Path, issuer: IssuerShape, report: Report) -> None:
+    """Whether other tenants of the Casdoor instance can sign for this issuer, without that being accepted in words."""
+    if issuer.shared_keys or not issuer.organizations:
+        return
+    if key_scope(issuer.profile, issuer.jwks_uri) is not KeyScope.INSTANCE:
+        return
+    found = (
+        f"jwks_uri {quoted(issuer.jwks_uri)} is not one application's own key set"
+        if issuer.jwks_uri
+        else f"issuer {path[-1]} has no jwks_uri, and discovery names the key set of the whole Casdoor instance"
+    )
+    listed = ", ".join(map(quoted, issuer.organizations[:MAX_NAMED]))
+    listed += ", …" if len(issuer.organizations) > MAX_NAMED else ""
+    message = f"{found}: an admin of any organization can add a key there and sign tokens of {listed}"
+    own = f"{issuer.issuer.rstrip('/')}/.well-known/<application>/jwks"
+    hint = f"set jwks_uri to {own}, or accept it with shared_keys: true"
+    at = (*path, "jwks_uri") if issuer.jwks_uri else path
+    report.advise(at, message, hint, on_key=not issuer.jwks_uri)
 
 
 def _advise_resource(path: Path, resource: ResourceShape, report: Report) -> None:

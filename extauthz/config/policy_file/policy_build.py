@@ -145,6 +145,7 @@ class _Builder:
             machine_clients=frozenset(shape.machine_clients),
             algorithms=tuple(dict.fromkeys(shape.algorithms)),
             leeway_s=shape.leeway,
+            shared_keys=shape.shared_keys,
             introspection=introspection,
             line=self._line(path),
         )

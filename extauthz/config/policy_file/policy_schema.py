@@ -115,6 +115,11 @@ class IssuerShape(Shape):
     leeway: Annotated[int, *duration(0, MAX_LEEWAY_S)] = Field(
         default=DEFAULT_LEEWAY_S, description="tolerated clock difference, as 30s or whole seconds"
     )
+    shared_keys: bool = Field(
+        default=False,
+        description="accepts that every organization of the Casdoor instance can sign for this issuer: its key set is "
+        "not one application's own",
+    )
     introspection: Annotated[IntrospectionShape | None, BeforeValidator(_not_blank)] = Field(
         default=None, description="ask the issuer whether tokens are still active"
     )

@@ -7,6 +7,7 @@ from typing import Final
 from extauthz.pdp.decision.decision import Deny, Indeterminate, Permit
 from extauthz.pdp.operation import Operation
 from extauthz.pdp.reason import Reason
+from extauthz.pdp.token.key_scope import describe_keys
 from extauthz.service.check.checked import Checked
 
 
@@ -85,7 +86,8 @@ def _found(step: Step, checked: Checked) -> str:
                 return ""
             scopes = " ".join(sorted(principal.scopes)) or "no scopes"
             kind = "machine" if principal.machine else "subject"
-            return f"{kind} {principal.subject} of {principal.organization or principal.issuer}, {scopes}"
+            who = f"{kind} {principal.subject} of {principal.organization or principal.issuer}, {scopes}"
+            return f"{who}; keys: {_keys(checked)}"
         case Step.BODY:
             if isinstance(operation, Operation) and operation.header_only:
                 return "not handed over: decided on headers, which the server has to compare with it (header_only)"
@@ -99,6 +101,16 @@ def _found(step: Step, checked: Checked) -> str:
             return f"permitted by {_by(checked)}"
         case Step.SESSION:
             return ""
+
+
+def _keys(checked: Checked) -> str:
+    """Which key set vouched for the token."""
+    issuers = () if checked.resource is None else checked.resource.issuers
+    principal = checked.principal
+    for issuer in issuers:
+        if principal is not None and issuer.issuer == principal.issuer:
+            return describe_keys(issuer)
+    return "an issuer that the resource does not have"
 
 
 def _why(checked: Checked) -> str:

@@ -1,6 +1,7 @@
 """`extauthz check`, `schema` and `version` as a person or a pipeline calls them."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,33 @@ def test_warnings_fail_only_a_strict_check(capsys: pytest.CaptureFixture[str]) -
     assert "ok, 2 warnings" in out
     assert said(capsys, "check", "--strict", MINIMAL)[0] == 1
     assert said(capsys, "check", "--strict", EXAMPLE)[0] == 0
+
+
+OF_EVERY_TENANT: Final = "jwks_uri: https://door.example.com/.well-known/jwks"
+
+
+@pytest.mark.parametrize(
+    ("edits", "strict_code", "warning"),
+    [
+        ((), 0, ""),
+        ((OF_EVERY_TENANT,), 1, ":5:15: warning: jwks_uri "),
+        ((OF_EVERY_TENANT, "shared_keys: true"), 0, ""),
+        ((OF_EVERY_TENANT, "shared_keys: false"), 1, ":5:15: warning: jwks_uri "),
+        (("",), 1, ":3:3: warning: issuer casdoor has no jwks_uri"),
+    ],
+)
+def test_keys_of_every_tenant_fail_a_strict_check(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, edits: tuple[str, ...], strict_code: int, warning: str
+) -> None:
+    own = re.search(r"jwks_uri: \S+/mcp-gateway/jwks", text := Path(EXAMPLE).read_text())
+    assert own is not None
+    policy = tmp_path / "p.yaml"
+    policy.write_text(text.replace(own[0], "\n    ".join(edits)) if edits else text)
+    for strict in (False, True):
+        code, out, _ = said(capsys, "check", "--without-secrets", *(("--strict",) if strict else ()), str(policy))
+        assert code == (strict_code if strict else 0)
+        assert out.count("warning: ") == bool(warning)
+        assert not warning or f"{policy}{warning}" in out
 
 
 def test_json_is_for_machines(capsys: pytest.CaptureFixture[str]) -> None:

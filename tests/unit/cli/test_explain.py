@@ -131,6 +131,25 @@ def test_a_real_token_is_judged_but_its_signature_only_with_keys(
     assert explained(capsys, policy, *common, "--jwks", str(keys))["reason"] == "token_key_unknown"
 
 
+@pytest.mark.parametrize(
+    ("jwks_uri", "more", "vouches"),
+    [
+        ("https://door.casdoor.test/.well-known/gw/jwks", "", "keys: the key set of application gw, https://door."),
+        ("https://door.casdoor.test/.well-known/jwks", "", "keys: the key set of every organization of the instance, "),
+        ("https://door.casdoor.test/jwks", ", shared_keys: true", "of every organization of the instance (accepted: "),
+    ],
+)
+def test_the_token_step_names_the_key_set_that_vouches(
+    capsys: pytest.CaptureFixture[str], policy: str, jwks_uri: str, more: str, vouches: str
+) -> None:
+    changed = POLICY.replace("https://door.casdoor.test/jwks", jwks_uri).replace("[acme]}", f"[acme]{more}}}")
+    Path(policy).write_text(changed)
+    steps = explained(capsys, policy, "--claims", READ, "--tool", "get_x")["steps"]
+    assert isinstance(steps, list)
+    (token,) = [step["found"] for step in steps if step["step"] == "token"]
+    assert vouches in token
+
+
 def test_for_people_it_shows_the_exact_answer(capsys: pytest.CaptureFixture[str], policy: str) -> None:
     assert (
         run(["explain", "--policy", policy, "--claims", READ, "--tool", "set_alert", "--args", '{"city":"Rome"}']) == 0

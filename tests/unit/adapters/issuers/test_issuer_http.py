@@ -7,6 +7,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from extauthz.adapters.issuers.key_sets import IssuerHttp
 from extauthz.pdp.policy import Issuer
 from extauthz.pdp.token.jwks import MAX_KEY_SET_BYTES
 from extauthz.service.ports import KeySetUnavailable
+from tests.support import tokens
 from tests.support.http_issuer import HttpIssuer, self_signed
 from tests.support.tokens import key_set_document
 
@@ -62,6 +64,41 @@ def metadata(server: HttpIssuer, **members: Any) -> dict[str, Any]:
 def test_a_key_set_comes_back_as_it_was_sent(server: HttpIssuer) -> None:
     server.answer("/jwks", body=KEY_SET)
     assert fetch(of(server)) == KEY_SET
+
+
+def test_the_key_set_of_an_application_is_taken_where_discovery_names_it(server: HttpIssuer) -> None:
+    path = "/.well-known/app-mcp/jwks"
+    document = metadata(server, jwks_uri=server.url + path)
+    server.answer("/.well-known/openid-configuration", body=json.dumps(document).encode())
+    server.answer("/.well-known/jwks", body=KEY_SET)
+    server.answer(path, body=(tokens.DATA / "jwks" / "app-mcp.json").read_bytes())
+    assert fetch(of(server, discovered=True)) == (tokens.DATA / "jwks" / "app-mcp.json").read_bytes()
+    assert server.count("/.well-known/jwks") == 0
+
+
+def test_an_application_that_gets_the_keys_of_all_is_told_once(
+    server: HttpIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """casdoor.md §4: an application without a certificate of its own is served every organization's keys."""
+    path = "/.well-known/app-nocert/jwks"
+    own, everybody = ((tokens.DATA / "jwks" / f"{name}.json").read_bytes() for name in ("app-mcp", "global"))
+    issuer = tokens.issuer(issuer=server.url, jwks_uri=server.url + path)
+    fetcher = IssuerHttp(clock=time.monotonic)
+
+    def told(body: bytes, of: Issuer = issuer) -> list[str]:
+        caplog.clear()
+        server.answer(path, body=body)
+        assert asyncio.run(fetcher.fetch(of)) == body
+        return [record.getMessage() for record in caplog.records if "holds 8 keys" in record.getMessage()]
+
+    assert told(own) == []
+    (said,) = told(everybody)
+    assert f"issuer casdoor: {server.url}{path} holds 8 keys" in said
+    assert told(everybody) == []
+    assert told(own) == []
+    assert len(told(everybody)) == 1
+    assert told(own) == []
+    assert told(everybody, replace(issuer, shared_keys=True)) == []
 
 
 def test_a_key_set_in_pieces_without_length_comes_back_whole(server: HttpIssuer) -> None:

@@ -6,10 +6,11 @@ from extauthz.config.policy_file.fault import Fault, PolicyFaults
 from extauthz.config.policy_file.policy_file import review_bytes
 
 RULE = "      - {methods: [tools/call], tools: [get_*], scopes: [read]}\n"
+OWN = "https://door.example.com/.well-known/gw/jwks"
 CLEAN = f"""\
 version: 1
 issuers:
-  door: {{issuer: "https://door.example.com", organizations: [acme], clients: [desktop]}}
+  door: {{issuer: "https://door.example.com", jwks_uri: "{OWN}", organizations: [acme], clients: [desktop]}}
 resources:
   weather:
     uri: https://mcp.example.com/weather
@@ -43,6 +44,19 @@ def test_a_good_policy_gets_none() -> None:
     assert advice(CLEAN) == ()
 
 
+def test_keys_of_every_organization_are_accepted_in_words_only() -> None:
+    shared = changed(("/.well-known/gw/jwks", "/.well-known/jwks"), ("[desktop]", "[desktop], shared_keys: true"))
+    assert advice(shared) == ()
+    refused = advice(shared.replace("shared_keys: true", "shared_keys: false"))
+    assert [one.hint for one in refused] == [
+        "set jwks_uri to https://door.example.com/.well-known/<application>/jwks, or accept it with shared_keys: true"
+    ]
+
+
+def test_only_casdoor_lets_tenants_add_signing_keys() -> None:
+    assert advice(changed((', jwks_uri: "https://door.example.com/.well-known/gw/jwks"', ", profile: rfc9068"))) == ()
+
+
 ADVICE = {
     "issuer nobody uses": (
         changed(("resources:", '  spare: {issuer: "https://spare.example.com", profile: rfc9068}\nresources:')),
@@ -54,9 +68,19 @@ ADVICE = {
         (3, 3),
         "tokens of every organization of the Casdoor instance",
     ),
+    "keys of every organization": (
+        changed(("/.well-known/gw/jwks", "/.well-known/jwks")),
+        (3, 56),
+        'can add a key there and sign tokens of "acme"',
+    ),
+    "keys from discovery": (
+        changed((', jwks_uri: "https://door.example.com/.well-known/gw/jwks"', "")),
+        (3, 3),
+        "discovery names the key set of the whole Casdoor instance",
+    ),
     "plain http": (
         changed(("[desktop]}", "[desktop], unsafe_allow_http: true}")),
-        (3, 89),
+        (3, 147),
         "plain http to other machines is accepted",
     ),
     "plain http for all": (
