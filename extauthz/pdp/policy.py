@@ -239,7 +239,7 @@ class WhenStale(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A whole policy file, checked and compiled. `revision` is a digest of its meaning-bearing text."""
+    """A whole policy file, checked and compiled. `revision` is a digest of all that checks read of it."""
 
     revision: str
     issuers: Mapping[str, Issuer]

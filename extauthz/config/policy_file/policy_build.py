@@ -5,7 +5,7 @@ and goes on; the policy is worth something only when the report has no fault.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -88,13 +88,14 @@ class _Builder:
         issuers = {name: self._issuer(name, issuer) for name, issuer in shape.issuers.items()}
         resources = {name: self._resource(name, resource, issuers) for name, resource in shape.resources.items()}
         policy = Policy(
-            revision=revision_of(shape),
+            revision="",
             issuers=issuers,
             resources=resources,
             cache=self._cache(),
             when_stale=WhenStale(shape.revocation.when_stale),
             source=self._report.file,
         )
+        policy = replace(policy, revision=revision_of(policy))
         self._check_overlap(policy)
         if self._with_advice:
             advise(shape, self._report)

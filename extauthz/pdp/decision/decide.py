@@ -16,7 +16,7 @@ Several targets are permitted when each is; a refusal that no token can mend is 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from extauthz.pdp.decision.decision import Deny, Permit
@@ -55,7 +55,8 @@ def _all_of(decisions: list[Permit | Deny]) -> Permit | Deny:
     cacheable = all(decision.cacheable for decision in decisions)
     for denial in denials:
         if denial.reason is not Reason.SCOPE_INSUFFICIENT:
-            return denial
+            # Which of several refusals is told depends on all of them.
+            return replace(denial, cacheable=cacheable)
     if denials:
         return Deny(
             reason=Reason.SCOPE_INSUFFICIENT,

@@ -226,6 +226,17 @@ def test_comments_layout_and_order_of_keys_leave_the_revision() -> None:
     assert len({parsed(text).revision for text in written}) == 1
 
 
+def test_the_order_of_names_leaves_the_revision_and_that_of_scopes_does_not() -> None:
+    """A name is in a list or not; scopes stand in challenges in the order of the file."""
+    names, turned = "tools: [forecast, purge]", "tools: [purge, forecast]"
+    assert names in BASE
+    assert parsed(BASE).revision == parsed(BASE.replace(names, turned)).revision
+    two = BASE.replace(names, f"{names}, scopes: [admin, other]").replace(
+        "scopes: {admin:", "scopes: {other: {}, admin:"
+    )
+    assert parsed(two).revision != parsed(two.replace("[admin, other]", "[other, admin]")).revision
+
+
 def test_a_default_written_out_leaves_the_revision() -> None:
     assert parsed(BASE).revision == parsed(BASE + "cache: {max_ttl: 1m}\nrevocation: {when_stale: allow}\n").revision
 
@@ -235,12 +246,10 @@ def test_a_default_written_out_leaves_the_revision() -> None:
     [
         ("[acme]", "[acme, bcme]"),
         ("[forecast]", "[forecast, other]"),
-        ("methods: [tools/call], tools: [forecast, purge]", "methods: [tools/call], tools: [purge, forecast]"),
         ("baseline: [admin]", "baseline: []"),
         ("https://mcp.example.com/weather/admin", "https://mcp.example.com/admin"),
         ("tools: [forecast]}", "tools: [forecast], when: principal.machine}"),
         ("version: 1", "version: 1\ncache: {max_ttl: 59s}"),
-        ("version: 1", "version: 1\nunsafe_allow_http: true"),
         ("issuers: [door]", "issuers: [door]\n    session_binding: false"),
     ],
 )

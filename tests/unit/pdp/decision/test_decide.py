@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from extauthz.pdp.decision.decide import decide, granted_scopes
 from extauthz.pdp.decision.decision import Deny, Permit
+from extauthz.pdp.mcp.uri_pattern import UriPatterns
 from extauthz.pdp.operation import Era, MessageKind, Operation, Target, TargetKind
 from extauthz.pdp.policy import Effect, Resource, Rule, Truth
 from extauthz.pdp.principal import Principal
@@ -245,6 +247,40 @@ def test_a_decision_that_read_arguments_is_not_memorable() -> None:
     by_arguments = resource([rule(["tools/call"], [], when=Says(Truth.TRUE, reads_beyond_identity=True))], baseline=[])
     assert decide(by_identity, principal(), call(), {}).cacheable
     assert not decide(by_arguments, principal(), call(), {}).cacheable
+
+
+BY_IDENTITY, BY_ARGUMENTS = Says(Truth.TRUE), Says(Truth.TRUE, reads_beyond_identity=True)
+REFUSED_BY_ARGUMENTS = Says(Truth.FALSE, reads_beyond_identity=True)
+
+
+@pytest.mark.parametrize("order", list(permutations(("plain", "plain2", "read"))))
+@pytest.mark.parametrize(
+    ("plain", "read", "expected"),
+    [
+        (rule(["*"], []), rule(["*"], [], when=BY_ARGUMENTS), Reason.ALLOWED),
+        (rule(["*"], ["a"]), rule(["*"], [], when=BY_ARGUMENTS), Reason.SCOPE_INSUFFICIENT),
+        (rule(["*"], []), rule(["*"], ["a"], when=BY_ARGUMENTS), Reason.SCOPE_INSUFFICIENT),
+        (rule(["*"], ["a"]), rule(["*"], ["b"], when=BY_ARGUMENTS), Reason.SCOPE_INSUFFICIENT),
+        (rule(["*"], [], effect=Effect.DENY), rule(["*"], [], when=BY_ARGUMENTS), Reason.POLICY_DENIED),
+        (rule(["*"], []), rule(["*"], [], when=REFUSED_BY_ARGUMENTS), Reason.POLICY_DENIED),
+        (rule(["*"], []), rule(["*"], effect=Effect.DENY, when=BY_ARGUMENTS), Reason.POLICY_DENIED),
+    ],
+)
+def test_several_targets_are_cacheable_when_each_is(
+    order: tuple[str, ...], plain: Rule, read: Rule, expected: Reason
+) -> None:
+    """Whichever of them the decision names, and wherever the one stands that read more than who asks."""
+    sensitive = replace(read, targets={TargetKind.RESOURCE: UriPatterns.of(["read://*"])})
+    where = resource(
+        [sensitive, replace(plain, targets={TargetKind.RESOURCE: UriPatterns.of(["plain://*", "plain2://*"])})],
+        includes=SCOPES,
+        baseline=[],
+    )
+    found = decide(where, principal(), listen(*(f"{name}://1" for name in order)), {})
+    assert (found.reason if isinstance(found, Deny) else Reason.ALLOWED) is expected
+    assert found.cacheable is False
+    harmless = decide(where, principal(), listen("plain://1", "plain2://1"), {})
+    assert harmless.cacheable is True
 
 
 def test_arguments_that_may_not_be_what_the_server_reads_count_against_the_caller() -> None:

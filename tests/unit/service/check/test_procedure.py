@@ -10,9 +10,17 @@ from extauthz.pdp.policy import ChallengeScopes, DenialForm, Effect, Introspecti
 from extauthz.pdp.reason import ANSWERS, Reason
 from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.call import Call
-from extauthz.service.needs import Introspected, KeysUnavailable, Need
+from extauthz.service.needs import (
+    Answer,
+    Introspected,
+    KeysUnavailable,
+    Need,
+    NeedBinding,
+    NeedIntrospection,
+    NeedKeys,
+)
 from tests.support import tokens
-from tests.support.checks import Seen, call_tool, check_request, message
+from tests.support.checks import Seen, call_tool, check_request, message, seen
 from tests.support.policies import policy, resource, rule
 from tests.support.world import CASDOOR, RULES, World, key_set, kinds, mint, weather
 
@@ -318,6 +326,32 @@ def test_too_late_is_told_as_such_even_when_the_keys_arrived() -> None:
     where = replace(world(), keys=None, answer=lambda _: key_set())
     checked = where.check(good(), deadline=where.now + 1, takes_s=2)
     assert checked.reason is Reason.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize("left_s", [0.5, 1.0, 1.5])
+@pytest.mark.parametrize("slow", ["NeedKeys", "NeedIntrospection", "NeedStored", "NeedBinding"])
+def test_no_request_is_forwarded_after_its_deadline_whatever_took_so_long(slow: str, left_s: float) -> None:
+    """The last thing that a check waits for is the session's binding, when everything else has been decided."""
+    where = replace(world(issuers=(INTROSPECTED,)), keys=None, signer=Signer([b"0" * 32]))
+
+    def answer(need: Need) -> Answer:
+        if type(need).__name__ == slow:
+            where.now += 1
+        match need:
+            case NeedKeys():
+                return key_set()
+            case NeedIntrospection():
+                return Introspected.ACTIVE
+            case NeedBinding():
+                return need.value
+            case _:
+                return None
+
+    where.answer = answer
+    checked = where.check(in_session("s1", mint()), deadline=where.now + left_s)
+    assert slow in kinds(where.needs)
+    assert checked.reason is (Reason.ALLOWED if left_s > 1 else Reason.DEADLINE_EXCEEDED)
+    assert seen(checked.response).status == (0 if left_s > 1 else 503)
 
 
 def test_a_token_that_expires_while_the_check_waits_is_expired() -> None:
