@@ -23,7 +23,11 @@ LIST_BOUNDS: Final = (32, 8, 4)
 """Entries of one list, likewise."""
 
 MAX_REPEATED: Final = 4_096
-"""Parts of lines kept, because most lines share them: some 0.3 KB each."""
+"""Parts of lines kept, because most lines share them: some 0.5 KB each."""
+MAX_REPEATED_CHARS: Final = 512
+"""Of the texts in one that is kept: with its key 2 KB, so that each kind takes 8 MB at most."""
+MAX_REPEATED_TARGETS: Final = 4
+"""Of one that is kept, likewise."""
 
 Record: TypeAlias = dict[str, Any]
 """Texts, numbers, booleans, lists of texts and of records: what JSON and OTLP can both say."""
@@ -67,10 +71,10 @@ def record(details: CheckDetails, trace_id: str = "", *, step: int = 0) -> Recor
     bounds = _Bounds(step)
     made = _head(details, bounds)
     if details.principal is not None:
-        made |= _who(details.principal, bounds)
+        made |= _who(_who_of(details.principal), bounds)
     made |= _what(_about(details), bounds)
     made |= _tail(details, trace_id)
-    if bounds.cut:
+    if bounds.cut or details.shortened:
         made["shortened"] = True
     return made
 
@@ -80,7 +84,7 @@ def line(details: CheckDetails, trace_id: str = "") -> bytes:
     who = "" if details.principal is None else _who_text(details.principal)
     what = _what_text(_about(details))
     why = _why_text(details.detail) if details.detail else ""
-    if who is not None and what is not None and why is not None:
+    if who is not None and what is not None and why is not None and not details.shortened:
         # Nothing in these values has to be escaped: an id and words of ours, numbers, and hexadecimal digits.
         parts = (
             f'{{"time":"{_time(details.ended_ns)}","event":"decision","decision_id":"{details.decision_id}"',
@@ -134,15 +138,24 @@ def _head(details: CheckDetails, bounds: _Bounds) -> Record:
     return made
 
 
-def _who(principal: Principal, bounds: _Bounds) -> Record:
+_Who: TypeAlias = tuple[str, str, str, str, bool]
+
+
+def _who_of(principal: Principal) -> _Who:
+    """What identifies the caller, and no more of the token."""
+    return (principal.issuer, principal.organization, principal.subject, principal.client_id, principal.machine)
+
+
+def _who(who: _Who, bounds: _Bounds) -> Record:
+    issuer, organization, subject, client_id, machine = who
     text = bounds.text
     return _without_empty(
         {
-            "issuer": text(principal.issuer),
-            "organization": text(principal.organization),
-            "subject": text(principal.subject),
-            "client_id": text(principal.client_id),
-            "machine": principal.machine,
+            "issuer": text(issuer),
+            "organization": text(organization),
+            "subject": text(subject),
+            "client_id": text(client_id),
+            "machine": machine,
         }
     )
 
@@ -183,28 +196,54 @@ def _members(made: Record) -> str:
     return _encode(made)[1:-1]
 
 
-@lru_cache(MAX_REPEATED)
 def _who_text(principal: Principal) -> str | None:
     """The same for every check of a caller; None when it had to be cut."""
+    who = _who_of(principal)
+    return _kept_who_text(who) if _may_be_kept(who[:4]) else _made_who_text(who)
+
+
+def _made_who_text(who: _Who) -> str | None:
     bounds = _Bounds(0)
-    members = _members(_who(principal, bounds))
+    members = _members(_who(who, bounds))
     return None if bounds.cut else members
 
 
-@lru_cache(MAX_REPEATED)
 def _why_text(detail: str) -> str | None:
     """The same for most refusals of one kind, of which a flood can consist; None when it had to be cut."""
+    return _kept_why_text(detail) if _may_be_kept((detail,)) else _made_why_text(detail)
+
+
+def _made_why_text(detail: str) -> str | None:
     bounds = _Bounds(0)
     members = _members({"detail": bounds.text(detail)})
     return None if bounds.cut else members
 
 
-@lru_cache(MAX_REPEATED)
 def _what_text(about: _About) -> str | None:
     """The same for every check of one kind; None when it had to be cut."""
+    resource, method, targets, protocol_version, rule, policy_revision, missing, _, _ = about
+    few = len(targets) <= MAX_REPEATED_TARGETS
+    names = [target.name for target in targets] if few else ()
+    texts = (resource, method, protocol_version, rule, policy_revision, *missing, *names)
+    return _kept_what_text(about) if few and _may_be_kept(texts) else _made_what_text(about)
+
+
+def _made_what_text(about: _About) -> str | None:
     bounds = _Bounds(0)
     members = _members(_what(about, bounds))
     return None if bounds.cut else members
+
+
+def _may_be_kept(texts: tuple[str, ...]) -> bool:
+    """Whether what is made of these texts stays small: few characters, none of which takes more than two bytes."""
+    joined = "".join(texts)
+    return len(joined) <= MAX_REPEATED_CHARS and joined.isascii() and joined.isprintable()
+
+
+# Callers choose much of what they are asked about: `_may_be_kept` bounds each key, and with it all of them.
+_kept_who_text: Final = lru_cache(MAX_REPEATED)(_made_who_text)
+_kept_why_text: Final = lru_cache(MAX_REPEATED)(_made_why_text)
+_kept_what_text: Final = lru_cache(MAX_REPEATED)(_made_what_text)
 
 
 def loss_line(count: int, now_ns: int) -> bytes:

@@ -10,7 +10,8 @@ from typing import Final
 from extauthz.service.details import CheckDetails
 
 MAX_PENDING: Final = 8_192
-"""Checks that wait to be written: more than a second of them at full load, about 8 MB."""
+"""Checks that wait to be written: more than a second of them at full load, about 8 MB, and 40 MB when every one of them
+names as much as is told (`service.details`)."""
 GATHER_S: Final = 0.1
 """The thread lets this much time pass after the first check, so that it wakes up ten times a second at most."""
 YIELD_EVERY: Final = 32

@@ -9,7 +9,7 @@ from extauthz.pdp.policy import Policy, Resource
 from extauthz.pdp.principal import Principal
 from extauthz.pdp.reason import Reason, outcome_of
 from extauthz.service.call import Call
-from extauthz.service.details import CacheUse, CheckDetails, Wait
+from extauthz.service.details import MAX_TOLD_CHARS, CacheUse, CheckDetails, Wait, told, told_targets
 from extauthz.service.needs import Write
 
 
@@ -50,24 +50,27 @@ class Checked(NamedTuple):
         """What observers learn."""
         decision, operation = self.decision, self.operation
         read = operation if isinstance(operation, Operation) else None
+        targets = () if read is None else told_targets(read.targets)
+        request_id = None if operation is None else operation.request_id
         return CheckDetails(
             decision_id=self.decision_id,
             outcome=outcome_of(self.reason),
             reason=self.reason,
-            detail="" if decision is None or isinstance(decision, Permit) else decision.detail,
+            detail="" if decision is None or isinstance(decision, Permit) else told(decision.detail),
             status=self.status,
             resource="" if self.resource is None else self.resource.name,
-            method="" if operation is None else operation.method,
-            targets=() if read is None else read.targets,
-            protocol_version="" if read is None else read.protocol_version,
-            request_id=None if operation is None else operation.request_id,
+            method="" if operation is None else told(operation.method),
+            targets=targets,
+            shortened=read is not None and targets is not read.targets,
+            protocol_version="" if read is None else told(read.protocol_version),
+            request_id=told(request_id) if isinstance(request_id, str) else request_id,
             principal=self.principal,
             rule=self.rule,
             policy_revision=self.policy.revision,
             cache=self.cache,
             missing_scopes=decision.missing if isinstance(decision, Deny) else (),
-            traceparent=call.traceparent,
-            tracestate=call.tracestate,
+            traceparent=told(call.traceparent),
+            tracestate="" if len(call.tracestate) > MAX_TOLD_CHARS else call.tracestate,
             started_ns=call.now_ns,
             ended_ns=ended_ns,
             waits=waits,

@@ -20,7 +20,12 @@ MCP_METADATA: Final = "envoy.filters.http.mcp"
 RESOURCE_EXTENSION: Final = "resource"
 
 MAX_IDENTITY_PARTS: Final = 4_096
-"""Beginnings of answers kept, about 0.5 KB each: for as many callers as are busy at once."""
+"""Beginnings of answers kept, about 1 KB each: for as many callers as are busy at once."""
+MAX_IDENTITY_CHARS: Final = 1_024
+"""Of the headers in one that is kept: with its key 2.5 KB, so that all of them take 10 MB at most."""
+
+# What is removed from a request in which the client sent none of our header names.
+_USUALLY_REMOVED: Final = (("authorization",), ())
 
 # google.rpc.Code values.
 _OK: Final = 0
@@ -104,7 +109,14 @@ def encode(verdict: Verdict, metadata: Mapping[str, str]) -> bytes:
         case Forward():
             header = response.ok_response.headers.add().header
             header.key, header.value = verdict.decision
-            return _identity_part(verdict.identity, verdict.remove_headers) + response.SerializeToString()
+            identity, removed = verdict.identity, verdict.remove_headers
+            if removed not in _USUALLY_REMOVED:
+                # Names that the client chose.
+                response.ok_response.headers_to_remove.extend(removed)
+                removed = ()
+            small = sum([len(name) + len(value) for name, value in identity]) <= MAX_IDENTITY_CHARS
+            part = _kept_identity_part(identity, removed) if small else _identity_part(identity, removed)
+            return part + response.SerializeToString()
         case Reply():
             response.status.code = _UNAVAILABLE if verdict.indeterminate else _PERMISSION_DENIED
             denied = response.error_response if verdict.indeterminate else response.denied_response
@@ -120,7 +132,6 @@ def encode(verdict: Verdict, metadata: Mapping[str, str]) -> bytes:
             assert_never(verdict)
 
 
-@lru_cache(MAX_IDENTITY_PARTS)
 def _identity_part(identity: tuple[tuple[str, str], ...], removed: tuple[str, ...]) -> bytes:
     """The beginning of an allowing answer, which is the same for every check of one caller.
 
@@ -135,6 +146,9 @@ def _identity_part(identity: tuple[tuple[str, str], ...], removed: tuple[str, ..
         header.value = value
     response.ok_response.headers_to_remove.extend(removed)
     return response.SerializeToString()
+
+
+_kept_identity_part: Final = lru_cache(MAX_IDENTITY_PARTS)(_identity_part)
 
 
 def encode_internal_error(decision_id: str) -> bytes:

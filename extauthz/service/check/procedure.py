@@ -41,7 +41,7 @@ from extauthz.pdp.reason import Reason
 from extauthz.pdp.request import HttpRequest
 from extauthz.pdp.token.access_token import SignedToken, TokenFault, UnverifiedToken, digest_of, inspect, issuer_fault
 from extauthz.pdp.token.credentials import BadCredentials, Bearer, NoCredentials, bearer_credentials
-from extauthz.service.cache.bounded_cache import ENTRY_BYTES
+from extauthz.service.cache.bounded_cache import ENTRY_BYTES, targets_bytes
 from extauthz.service.call import Call
 from extauthz.service.check.active_policy import ActivePolicy, SharedState
 from extauthz.service.check.checked import Checked
@@ -340,7 +340,7 @@ class _Check:
             return cached, CacheUse.MEMORY
         decision = decide(resource, caller.principal, operation, self._values(operation))
         if decision.cacheable:
-            size_bytes = ENTRY_BYTES + sum(len(target.name) for target in operation.targets)
+            size_bytes = ENTRY_BYTES + targets_bytes(operation.targets)
             decisions.put(key, decision, self._until(caller.token), size_bytes, now=self.moment.now)
         return decision, CacheUse.NONE
 
