@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+MAX_HEADERS: Final = 128
+"""Request header lines that are read. Envoy lets 100 through unless it is told otherwise (`max_headers_count`), before
+its filters add some; each line takes a step here before anything is known of the caller."""
 
 
 class BodyForm(StrEnum):
@@ -33,6 +37,8 @@ class HttpRequest(NamedTuple):
     body_size: int = 0
     route_resource: str = ""
     """Envoy `context_extensions["resource"]`: only the proxy's configuration can set it. Empty when absent."""
+    too_many_headers: bool = False
+    """Whether there were more than `MAX_HEADERS` header lines; then nothing of the request was read."""
     mcp_metadata: Mapping[str, Any] | None = None
     """Dynamic metadata of Envoy's own `mcp` filter, when the proxy has one and sends it."""
 

@@ -25,6 +25,10 @@ MAX_PARAMETER_HEADERS: Final = 32
 
 MAX_ORIGINS_SHOWN: Final = 5
 """Of a resource's origins in one message, which is one line."""
+MAX_ASKED_CHARS: Final = 4_096
+"""Of the list of header names that a preflight asks for; names beyond are not allowed."""
+MAX_ASKED_NAMES: Final = 100
+"""Likewise: as many headers as Envoy lets a request have."""
 
 _PARAMETER_HEADER: Final = re.compile(r"mcp-param-[!#$%&'*+.^_`|~0-9a-z-]{1,128}")
 
@@ -57,7 +61,8 @@ def is_preflight(request: HttpRequest) -> bool:
 
 def preflight_headers(request: HttpRequest) -> Headers:
     """The headers of the 204 for an allowed origin. `mcp-param-*` names are allowed as asked."""
-    asked = (name.strip().lower() for name in request.headers.get("access-control-request-headers", "").split(","))
+    listed = request.headers.get("access-control-request-headers", "")[:MAX_ASKED_CHARS].split(",", MAX_ASKED_NAMES)
+    asked = (name.strip().lower() for name in listed[:MAX_ASKED_NAMES])
     parameters = [name for name in asked if _PARAMETER_HEADER.fullmatch(name)][:MAX_PARAMETER_HEADERS]
     return (
         ("access-control-allow-origin", request.headers["origin"]),

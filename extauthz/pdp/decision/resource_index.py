@@ -11,9 +11,12 @@ from extauthz.pdp.request import HttpRequest
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 _LOWER: Final = {upper: upper + 0x20 for upper in range(0x41, 0x5B)}
 
+MAX_PATH_CHARS: Final = 1_024
+"""Of a path that is compared. It is read before anything is known of the caller; a URI of a resource is far shorter."""
+
 # RFC 3986 §3.3 path characters without `;`, one slash at a time. Everything else (backslash, controls, non-ASCII,
 # empty segments, broken escapes) is read differently by some proxy or server.
-_PLAIN_PATH: Final = re.compile(r"(?:/(?!/)|[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+")
+_PLAIN_PATH: Final = re.compile(r"(?:/(?!/)|[A-Za-z0-9._~!$&'()*+,=:@-]++|%[0-9A-Fa-f]{2})++")
 # Escapes that somebody might undo: unreserved characters, slashes, dots, `;`, `%` itself, controls.
 _UNDONE_ESCAPE: Final = re.compile(
     r"%(?:[01][0-9A-Fa-f]|7[Ff]|2[5DdEeFf]|3[0-9Bb]|4[1-9A-Fa-f]|5[0-9AaCcFf]|6[1-9A-Fa-f]|7[0-9AaEe]|[89A-Fa-f].)"
@@ -22,9 +25,12 @@ _DOT_SEGMENT: Final = re.compile(r"/\.{1,2}(?:/|$)")
 
 
 def path_of(target: str) -> str | None:
-    """The path of a request target without its query, or None when it could be read in more than one way."""
+    """The path of a request target without its query.
+
+    None when it could be read in more than one way, or is longer than `MAX_PATH_CHARS`.
+    """
     path, _, _ = target.partition("?")
-    if not path.startswith("/") or _PLAIN_PATH.fullmatch(path) is None:
+    if len(path) > MAX_PATH_CHARS or not path.startswith("/") or _PLAIN_PATH.fullmatch(path) is None:
         return None
     if _DOT_SEGMENT.search(path) or ("%" in path and _UNDONE_ESCAPE.search(path)):
         return None

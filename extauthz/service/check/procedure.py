@@ -38,7 +38,7 @@ from extauthz.pdp.policy import Issuer, LastEventId, Resource
 from extauthz.pdp.principal import VerifiedToken
 from extauthz.pdp.quoting import quoted
 from extauthz.pdp.reason import Reason
-from extauthz.pdp.request import HttpRequest
+from extauthz.pdp.request import MAX_HEADERS, HttpRequest
 from extauthz.pdp.token.access_token import SignedToken, TokenFault, UnverifiedToken, digest_of, inspect, issuer_fault
 from extauthz.pdp.token.credentials import BadCredentials, Bearer, NoCredentials, bearer_credentials
 from extauthz.service.cache.bounded_cache import ENTRY_BYTES, targets_bytes
@@ -423,6 +423,8 @@ def _reason(decision: Decision) -> Reason:
 
 
 def _address(request: HttpRequest) -> str:
+    if request.too_many_headers:
+        return f"more than {MAX_HEADERS} header lines, so that nothing was read: send fewer"
     if request.route_resource:
         return "the route names a resource that the policy does not have"
     return "no resource has this authority and path"

@@ -1,6 +1,6 @@
 import pytest
 
-from extauthz.pdp.decision.resource_index import ResourceIndex, authority_of, path_of
+from extauthz.pdp.decision.resource_index import MAX_PATH_CHARS, ResourceIndex, authority_of, path_of
 from extauthz.pdp.request import HttpRequest
 from tests.support.policies import policy, resource
 
@@ -115,3 +115,12 @@ def test_an_unambiguous_path_is_read_as_it_is(path: str) -> None:
 
 def test_no_default_port_is_taken_from_a_scheme_that_has_none() -> None:
     assert authority_of("H:443", "") == "h:443"
+
+
+def test_a_path_is_compared_up_to_a_length() -> None:
+    longest = "/" + "a" * (MAX_PATH_CHARS - 1)
+    assert path_of(longest + "?" + "q" * 5_000) == longest
+    assert path_of(longest + "a") is None
+    below = "/weather/mcp/" + "a" * (MAX_PATH_CHARS - len("/weather/mcp/"))
+    assert found("mcp.example.com", below) is not None
+    assert found("mcp.example.com", below + "a") is None

@@ -1,9 +1,18 @@
+import re
+from urllib.parse import quote, unquote_plus
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.pdp.request import HttpRequest
-from extauthz.pdp.token.credentials import BadCredentials, Bearer, NoCredentials, bearer_credentials
+from extauthz.pdp.token.credentials import (
+    MAX_QUERY_CHARS,
+    BadCredentials,
+    Bearer,
+    NoCredentials,
+    bearer_credentials,
+)
 
 
 def read(authorization: str | None, path: str = "/mcp") -> Bearer | NoCredentials | BadCredentials:
@@ -93,3 +102,42 @@ def test_never_raises_and_never_makes_a_token_of_other_characters(value: str, qu
 
 def test_the_token_is_not_in_the_repr() -> None:
     assert "secret" not in repr(read("Bearer secret"))
+
+
+def names_in(query: str) -> set[str]:
+    """The names of a query as the standard library reads them, blanks around them left out."""
+    return {unquote_plus(pair.partition("=")[0]).strip() for pair in re.split("[&;]", query)}
+
+
+SPACES = sorted(chr(code) for code in range(0x110000) if chr(code).isspace())
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: f"U+{ord(space):04X}")
+def test_blanks_around_the_name_hide_no_token(space: str) -> None:
+    for written in (space, quote(space), quote(space).lower(), f"{quote(space)}+{space}"):
+        for query in (f"{written}access_token=x", f"a=b&access_token{written}=x", f"a;{written}access_token{written}"):
+            assert "access_token" in names_in(query)
+            assert isinstance(read("Bearer a.b.c", "/mcp?" + query), BadCredentials)
+
+
+PIECES = (
+    *("access_token", "access", "_token", "%61ccess_toke%6e", "%5F", "%5f", "%6B", "ACCESS_TOKEN", "token", "a", "x"),
+    *("&", ";", "=", "+", " ", "%20", "%09", "%C2%A0", "%c2%a0", "%E2%80%83", "%E3%80%80", "%26", "%3D", "%", "%2"),
+    "%FF",
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
+def test_a_token_is_found_where_the_standard_library_reads_one(query: str) -> None:
+    found = isinstance(read("Bearer a.b.c", "/mcp?" + query), BadCredentials)
+    assert found == ("access_token" in names_in(query))
+
+
+def test_a_query_that_is_too_long_to_be_searched_is_malformed() -> None:
+    """It could hold a token."""
+    longest = "a" * MAX_QUERY_CHARS
+    assert read("Bearer a.b.c", "/mcp?" + longest) == Bearer("a.b.c")
+    too_long = read("Bearer a.b.c", "/mcp?" + longest + "a")
+    assert isinstance(too_long, BadCredentials)
+    assert too_long.detail == "a query of 1025 characters: send at most 1024"
+    assert isinstance(read(None, "/mcp?" + longest + "a"), BadCredentials)

@@ -247,6 +247,23 @@ def test_a_preflight_of_an_allowed_origin_is_answered_and_never_forwarded() -> N
 
 
 @pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [
+        ("," * 99 + "mcp-param-last", 1),
+        ("," * 100 + "mcp-param-last", 0),
+        (" " * 4_000 + "mcp-param-last", 1),
+        (" " * 4_096 + "mcp-param-last", 0),
+        (",".join(f"mcp-param-{number}" for number in range(500)), 32),
+    ],
+)
+def test_a_preflight_is_answered_for_a_bounded_list_of_names(asked: str, allowed: int) -> None:
+    headers = {"origin": APP, "access-control-request-method": "POST", "access-control-request-headers": asked}
+    answer = ask(check_request(method="OPTIONS", headers=headers))
+    assert (answer.status, answer.reason) == (204, "preflight")
+    assert answer.headers["access-control-allow-headers"].count("mcp-param-") == allowed
+
+
+@pytest.mark.parametrize(
     ("headers", "status"),
     [
         ({"origin": "https://evil.example", "access-control-request-method": "POST"}, 403),
