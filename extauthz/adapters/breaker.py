@@ -64,6 +64,12 @@ class Breaker:
         if self._probe_at is not None or self._failures >= TRIP_AT:
             self._open(now)
 
+    def probe_said_nothing(self) -> None:
+        """The attempt that passed as a probe told nothing about the neighbour: another may pass at once."""
+        if self._probing:
+            self._probing = False
+            self._probe_at = self._clock()
+
     def trip(self) -> None:
         """Open now, whatever was counted: it is known by other means that the neighbour is down."""
         self._open(self._clock())

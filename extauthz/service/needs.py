@@ -46,6 +46,8 @@ class NeedIntrospection:
 
     issuer: Issuer
     token: str = field(repr=False)
+    caller: str = ""
+    """Digest of issuer, organization and subject of the token, whose signature is good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,8 +48,8 @@ class KeySetFetcher(Protocol):
 class Introspector(Protocol):
     """Asks an issuer about a token (RFC 7662). Never raises for failures of the issuer: says UNAVAILABLE."""
 
-    async def introspect(self, issuer: Issuer, token: str) -> Introspected:
-        """The issuer's word."""
+    async def introspect(self, issuer: Issuer, token: str, caller: str) -> Introspected:
+        """The issuer's word. `caller` stands for whom the token speaks for, so that failures can be told apart."""
         ...
 
 

@@ -47,6 +47,10 @@ class HttpFault(Exception):
     """A request got no usable answer. The message says why and how to mend it; it holds no secret."""
 
 
+class AnswerFault(HttpFault):
+    """The server was reached, and what it answered (or that it did not) may be due to what it was asked."""
+
+
 class CertificateFault(HttpFault):
     """The server's certificate could not be verified."""
 
@@ -175,13 +179,13 @@ async def exchange(
             finally:
                 await response.aclose()
     except TimeoutError as error:
-        raise HttpFault(
+        raise AnswerFault(
             f"{where}: no whole answer within {total_s:g} s: check the way there, and the server"
         ) from error
     except httpx.ConnectTimeout as error:
         raise HttpFault(f"{where}: no connection within {CONNECT_TIMEOUT_S:g} s: check host, port, firewall") from error
     except httpx.TimeoutException as error:
-        raise HttpFault(f"{where}: silent for {READ_TIMEOUT_S:g} s: check the server") from error
+        raise AnswerFault(f"{where}: silent for {READ_TIMEOUT_S:g} s: check the server") from error
     except httpx.ConnectError as error:
         cause = str(error)[:MAX_CAUSE_CHARS]
         if "CERTIFICATE_VERIFY" in cause:
@@ -189,9 +193,9 @@ async def exchange(
         raise HttpFault(f"{where}: cannot connect ({cause}): check host and port") from error
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ImportError, OSError, ValueError) as error:
         cause = f"{type(error).__name__}: {error}"[:MAX_CAUSE_CHARS]
-        raise HttpFault(f"{where}: the exchange failed ({cause}): check URL, proxy and server") from error
+        raise AnswerFault(f"{where}: the exchange failed ({cause}): check URL, proxy and server") from error
     if 300 <= response.status_code < 400:
-        raise HttpFault(f"{where}: a redirect, which is not followed: configure the URL it leads to")
+        raise AnswerFault(f"{where}: a redirect, which is not followed: configure the URL it leads to")
     content_type = response.headers.get("content-type", "")
     return HttpAnswer(status=response.status_code, content_type=content_type, body=body)
 

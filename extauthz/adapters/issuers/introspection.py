@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from extauthz.adapters.breaker import Breaker
+from extauthz.adapters.issuers.caller_breaker import CallerBreaker
 from extauthz.adapters.issuers.discovery import Discovery
 from extauthz.adapters.issuers.http_client import (
+    AnswerFault,
     CertificateFault,
     HttpAnswer,
     HttpFault,
@@ -45,7 +46,7 @@ casdoor.md §2.5) must not stop the introspection of all."""
 class _Line:
     """The connection to one endpoint."""
 
-    breaker: Breaker
+    breaker: CallerBreaker
     client: "httpx.AsyncClient | None" = None
     target: Target | None = None
 
@@ -63,18 +64,21 @@ class IntrospectionHttp:
         self._lines: dict[tuple[str, str], _Line] = {}
         self.last_faults: dict[str, str] = {}
 
-    async def introspect(self, issuer: Issuer, token: str) -> Introspected:
+    async def introspect(self, issuer: Issuer, token: str, caller: str) -> Introspected:
         """The issuer's word; UNAVAILABLE for anything that is not a clear yes or no, and while the breaker is open."""
         terms = issuer.introspection
         if terms is None:
             return Introspected.UNAVAILABLE
         line = self._line(issuer, terms)
-        if not line.breaker.allows():
+        if not line.breaker.allows(caller):
             return Introspected.UNAVAILABLE
         try:
             target, answer = await self._ask(line, issuer, terms, token)
         except HttpFault as fault:
-            line.breaker.failed()
+            if isinstance(fault, AnswerFault):
+                line.breaker.stumbled(caller)
+            else:
+                line.breaker.unreachable()
             line.target = None
             if not terms.endpoint:
                 self._discovery.forget(issuer)
@@ -83,9 +87,9 @@ class IntrospectionHttp:
                 await _hang_up(line)
             return self._unavailable(issuer, str(fault))
         if answer.status in OVERLOADED:
-            line.breaker.failed()
+            line.breaker.stumbled(caller)
         else:
-            line.breaker.succeeded()
+            line.breaker.answered(caller)
         said = _word(answer)
         if isinstance(said, Introspected):
             self.last_faults.pop(issuer.name, None)
@@ -105,7 +109,7 @@ class IntrospectionHttp:
     def _line(self, issuer: Issuer, terms: Introspection) -> _Line:
         key = (issuer.issuer, terms.endpoint)
         if key not in self._lines:
-            self._lines[key] = _Line(Breaker(open_s=OPEN_S, clock=self._clock))
+            self._lines[key] = _Line(CallerBreaker(open_s=OPEN_S, clock=self._clock))
         return self._lines[key]
 
     async def _ask(self, line: _Line, issuer: Issuer, terms: Introspection, token: str) -> tuple[Target, HttpAnswer]:

@@ -132,7 +132,8 @@ class NeedResolver:
         if introspector is None:
             return Introspected.UNAVAILABLE
         flight = (ring_key(need.issuer), hashlib.sha256(need.token.encode()).digest())
-        return await self._introspections.run(flight, lambda: introspector.introspect(need.issuer, need.token))
+        issuer, token, caller = need.issuer, need.token, need.caller
+        return await self._introspections.run(flight, lambda: introspector.introspect(issuer, token, caller))
 
     def _looked_up(self, key: str, result: CacheResult) -> None:
         kind = CACHE_KINDS.get(key.partition(":")[0])

@@ -19,6 +19,7 @@ from extauthz.pdp.principal import VerifiedToken
 from extauthz.pdp.reason import Reason
 from extauthz.pdp.token.access_token import SignedToken, TokenFault, UnverifiedToken, judge, screen, verify_signature
 from extauthz.pdp.token.jwks import KeySet
+from extauthz.service.cache.signed_entry import framed_digest
 from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.needs import (
     Introspected,
@@ -68,7 +69,9 @@ def authenticate(
     verified = judge_claims(signed, issuer, resource, moment)
     if not isinstance(verified, VerifiedToken) or issuer.introspection is None:
         return verified
-    resolved = yield NeedIntrospection(issuer=issuer, token=text)
+    principal = verified.principal
+    caller = framed_digest(issuer.issuer, principal.organization, principal.subject)
+    resolved = yield NeedIntrospection(issuer=issuer, token=text, caller=caller)
     moment.resumed(resolved)
     if moment.too_late:
         return TOO_LATE

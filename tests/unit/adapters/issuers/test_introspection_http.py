@@ -58,8 +58,8 @@ class Asker:
         discovery = Discovery(clock=lambda: self.now, ca_file=ca_file)
         self.adapter = IntrospectionHttp(discovery=discovery, clock=lambda: self.now, total_s=total_s)
 
-    async def ask(self, issuer: Issuer, token: str = TOKEN) -> Introspected:
-        return await self.adapter.introspect(issuer, token)
+    async def ask(self, issuer: Issuer, token: str = TOKEN, caller: str = "alice") -> Introspected:
+        return await self.adapter.introspect(issuer, token, caller)
 
 
 def with_asker(body: Callable[[Asker], Coroutine[Any, Any, None]], **options: Any) -> None:
@@ -300,6 +300,64 @@ def test_a_token_over_which_the_issuer_stumbles_does_not_stop_the_others(server:
             assert await asker.ask(of(server)) is UNAVAILABLE
         server.answer("/introspect", body=YES)
         assert await asker.ask(of(server)) is ACTIVE
+
+    with_asker(body)
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "64 KB and more": {"body": b" " * 70_000},
+    "a redirect": {"status": 302, "headers": {"location": "https://elsewhere.example"}},
+    "bad gateway": {"status": 502, "body": b""},
+    "busy": {"status": 429, "body": b""},
+    "silence": {"hang": True},
+    "an encoding that nobody asked for": {"headers": {"content-encoding": "br"}, "body": b"x"},
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_answers_about_one_callers_tokens_stop_that_caller_alone(server: HttpIssuer, name: str) -> None:
+    async def body(asker: Asker) -> None:
+        server.answer("/introspect", **ODD[name])
+        for number in range(6):
+            assert await asker.ask(of(server), token=f"{TOKEN}-{number}", caller="mallory") is UNAVAILABLE
+        assert server.count("/introspect") == 5
+        server.answer("/introspect", body=YES)
+        for _ in range(3):
+            assert await asker.ask(of(server), caller="alice") is ACTIVE
+            assert await asker.ask(of(server), caller="mallory") is UNAVAILABLE
+        assert server.count("/introspect") == 8
+        asker.now += OPEN_S
+        assert await asker.ask(of(server), caller="mallory") is ACTIVE
+
+    with_asker(body, total_s=0.2 if "hang" in ODD[name] else GENEROUS_S)
+
+
+@pytest.mark.parametrize("name", ["a redirect", "bad gateway"])
+def test_odd_answers_to_callers_who_are_strangers_stop_all(server: HttpIssuer, name: str) -> None:
+    async def body(asker: Asker) -> None:
+        server.answer("/introspect", **ODD[name])
+        for number in range(10):
+            assert await asker.ask(of(server), caller=f"caller-{number}") is UNAVAILABLE
+        assert server.count("/introspect") == 5
+        server.answer("/introspect", body=YES)
+        assert await asker.ask(of(server), caller="alice") is UNAVAILABLE
+        asker.now += OPEN_S
+        assert await asker.ask(of(server), caller="alice") is ACTIVE
+
+    with_asker(body)
+
+
+def test_an_endpoint_that_cannot_be_reached_stops_all_whoever_asked(server: HttpIssuer) -> None:
+    with HttpIssuer() as other:
+        gone = of(server, endpoint=f"{other.url}/introspect")
+
+    async def body(asker: Asker) -> None:
+        for _ in range(5):
+            assert await asker.ask(gone, caller="mallory") is UNAVAILABLE
+        assert "cannot connect" in asker.adapter.last_faults["casdoor"]
+        asker.adapter.last_faults.clear()
+        assert await asker.ask(gone, caller="alice") is UNAVAILABLE
+        assert asker.adapter.last_faults == {}
 
     with_asker(body)
 

@@ -59,7 +59,7 @@ class ScriptedIntrospector:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    async def introspect(self, issuer: Issuer, token: str) -> Introspected:
+    async def introspect(self, issuer: Issuer, token: str, caller: str) -> Introspected:
         self.asked.append(token)
         await asyncio.sleep(0.1)
         return Introspected.INACTIVE if token == "revoked" else Introspected.ACTIVE
