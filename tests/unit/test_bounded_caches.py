@@ -44,6 +44,7 @@ ALLOWED: Final = {
     "adapters/telemetry/audit.py:_kept_who_text": "4,096 entries; `_may_be_kept`: 512 printable ASCII characters",
     "adapters/telemetry/audit.py:_kept_why_text": "as _kept_who_text",
     "adapters/telemetry/audit.py:_kept_what_text": "as _kept_who_text, and at most 4 targets",
+    "adapters/cel/standard.py:_program": "functions of the language and types of its values: some hundred pairs",
     "adapters/telemetry/audit.py:_second": "8 entries, by the second",
 }
 """Memos whose function takes arguments, and why their keys are small. Those of functions without any are one value."""

@@ -48,8 +48,10 @@ def revision_of(policy: Policy) -> str:
 
 def _plain(value: Any) -> Any:
     """The value as JSON; raises TypeError for what has no such form, so that nothing is left out unseen."""
+    if isinstance(value, Enum):
+        return value.value
     if value is None or isinstance(value, bool | int | str):
-        return value.value if isinstance(value, Enum) else value
+        return value
     if isinstance(value, CelCondition):
         return ["when", value.text]
     if is_dataclass(value) and not isinstance(value, type):

@@ -21,7 +21,7 @@ _LONGEST_VARINT: Final = 10
 _LOW_BITS: Final = 0x7F
 
 _CHECK_REQUEST, _ATTRIBUTES, _REQUEST, _HTTP, _HEADER_MAP = range(5)
-_INSIDE: Final = (
+_INSIDE: Final[tuple[dict[int, int], ...]] = (
     {1: _ATTRIBUTES},
     {4: _REQUEST},
     {2: _HTTP},

@@ -69,6 +69,7 @@ DECIDES: Final[dict[str, tuple[str, Any]]] = {
     "resources.*.upstream_headers.forward_token": (f"{WEATHER}.upstream_headers.forward_token", False),
     "resources.*.origins": (f"{WEATHER}.origins", ["https://app.example.com"]),
     "resources.*.session_binding": (f"{WEATHER}.session_binding", True),
+    "resources.*.last_event_id": (f"{WEATHER}.last_event_id", "strip"),
     "resources.*.responses": (f"{WEATHER}.responses", "deny"),
     "resources.*.header_only": (f"{WEATHER}.header_only", False),
     "cache": ("cache", {}),
