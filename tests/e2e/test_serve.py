@@ -49,7 +49,7 @@ def test_it_answers_and_fetches_keys_without_credentials(tmp_path: Path, issuer:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_keys_of_every_tenant_are_told_once_at_start(tmp_path: Path, issuer: HttpIssuer, workers: int) -> None:
     told = "is not one application's own key set"
-    shared = policy_text(issuer.url)
+    shared = policy_text(issuer.url).replace("    baseline:", "    session_binding: false\n    baseline:")
     with Served(tmp_path, shared, arguments=(f"--workers={workers}",)) as served:
         eventually(lambda: served.program.output().count("serving on") == workers, "every worker serves")
         assert served.program.output().count(told) == 1
