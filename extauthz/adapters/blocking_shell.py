@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from extauthz.adapters.io_loop import IoLoop
 from extauthz.pdp.reason import Outcome, Reason
+from extauthz.service.asking import Finished, advance, drive
 from extauthz.service.call import Call
 from extauthz.service.check.active_policy import ActivePolicy, SharedState
 from extauthz.service.check.checked import Checked
@@ -104,26 +105,28 @@ class BlockingShell:
         self._begun += 1
         try:
             steps = check(data, call, self._live, self._around)
-            need = next(steps)
-        except StopIteration as finished:
-            return self._conclude(finished.value, call, ())
+            reached = advance(steps)
         except Exception as error:  # noqa: BLE001 - the outermost handler: whatever happened, the answer is a refusal
             return self._failed(error, call)
-        return lambda: self._rest(steps, need, call)
+        if isinstance(reached, Finished):
+            return self._conclude(reached.value, call, ())
+        return lambda: self._rest(steps, reached, call)
 
-    def _rest(self, steps: Steps, need: Awaited, call: Call) -> bytes:
+    def _rest(self, steps: Steps, reached: Awaited, call: Call) -> bytes:
         waits: list[Wait] = []
+
+        def resolve(need: Awaited) -> Resolved:
+            answer, now_ns = self._obtain(need, call, waits)
+            return Resolved(answer=answer, now=now_ns / 1e9)
+
         try:
-            while True:
-                answer, now_ns = self._obtain(need, call, waits)
-                need = steps.send(Resolved(answer=answer, now=now_ns / 1e9))
-        except StopIteration as finished:
-            return self._conclude(finished.value, call, tuple(waits))
+            checked = drive(steps, resolve, reached)
         except Exception as error:  # noqa: BLE001 - as in `begin`
             return self._failed(error, call)
         finally:
             # After a fault its traceback may be kept, and the generator with it: end its turn, for which others wait.
             steps.close()
+        return self._conclude(checked, call, tuple(waits))
 
     def _conclude(self, checked: Checked, call: Call, waits: tuple[Wait, ...]) -> bytes:
         try:

@@ -19,6 +19,7 @@ from extauthz.pdp.mcp.headers import METHOD_HEADER, NAME_HEADER, VERSION_HEADER
 from extauthz.pdp.operation import Operation
 from extauthz.pdp.policy import Policy, Resource
 from extauthz.pdp.request import HttpRequest
+from extauthz.service.asking import drive
 from extauthz.service.call import Call
 from extauthz.service.check.active_policy import ActivePolicy, Caches, SharedState
 from extauthz.service.check.checked import Checked
@@ -169,13 +170,7 @@ def _decide(policy: Policy, request: HttpRequest, credentials: Credentials, now:
         random=lambda: 0.0,
     )
     steps = check(encode_request(request), Call(int(now * 1e9)), ActivePolicy.of(policy), shared_state)
-    try:
-        need = next(steps)
-        while True:
-            need = steps.send(Resolved(answer=_offline(need, ring, now), now=now))
-    except StopIteration as done:
-        checked: Checked = done.value
-        return checked
+    return drive(steps, lambda need: Resolved(answer=_offline(need, ring, now), now=now))
 
 
 def _offline(need: Awaited, ring: KeyRing, now: float) -> Answer:

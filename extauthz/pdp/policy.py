@@ -202,13 +202,15 @@ class Resource:
         return f"{scheme}://{rest.partition('/')[0]}{self.metadata_path}"
 
 
-class SharedDecisions(StrEnum):
-    """Whether the decisions on an issuer's tokens are shared between processes, where there is a shared store."""
+class Sharing(StrEnum):
+    """What processes tell each other through the shared store, where there is one, of tokens and decisions."""
 
     AUTO = "auto"
-    """Where it pays: for issuers with introspection (`docs/explanation/caching.md` has the figures)."""
+    """What pays: tokens of issuers with introspection (`docs/explanation/caching.md` has the figures)."""
     ALWAYS = "always"
+    """Tokens of all issuers, and decisions."""
     NEVER = "never"
+    """Neither. Key sets, sessions and revocations are shared in any case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,13 +223,16 @@ class CacheTerms:
     """A key set is refreshed after this time."""
     jwks_max_stale_s: int = 86_400
     """A key set that cannot be refreshed is used up to this age, then no more."""
-    shared: SharedDecisions = SharedDecisions.AUTO
+    shared: Sharing = Sharing.AUTO
 
-    def shares(self, issuer: Issuer) -> bool:
-        """Whether decisions on this issuer's tokens are shared."""
-        return self.shared is SharedDecisions.ALWAYS or (
-            self.shared is SharedDecisions.AUTO and issuer.introspection is not None
-        )
+    def shares_tokens(self, issuer: Issuer) -> bool:
+        """Whether it is shared that a token was found valid by this issuer."""
+        return self.shared is Sharing.ALWAYS or (self.shared is Sharing.AUTO and issuer.introspection is not None)
+
+    @property
+    def shares_decisions(self) -> bool:
+        """Whether decisions are shared. To decide costs less than to ask the store, so never but when told to."""
+        return self.shared is Sharing.ALWAYS
 
 
 class WhenStale(StrEnum):

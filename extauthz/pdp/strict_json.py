@@ -78,7 +78,7 @@ class _FaultError(Exception):
 
 def _object(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     members = dict(pairs)
-    if len(members) != len(pairs):
+    if len(members) != len(pairs):  # guard: no-duplicates
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
@@ -119,7 +119,10 @@ def _constant(name: str) -> NoReturn:
 
 
 _DECODER: Final = JSONDecoder(
-    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
+    object_pairs_hook=_object,
+    parse_int=_integer,
+    parse_float=_float,  # guard: finite-numbers
+    parse_constant=_constant,  # guard: no-constants
 )
 
 # A \u escape of one half of a surrogate pair without the other, in a text whose backslashes all begin an escape.
@@ -164,7 +167,7 @@ def _size_fault(data: bytes, max_depth: int) -> JsonFault | None:
     openings = structure.count(b"[") + structure.count(b"{")
     if openings + structure.count(b",") >= MAX_VALUES:
         return JsonFault(JsonFaultKind.TOO_MANY_VALUES, f"more than {MAX_VALUES} values: send less at once")
-    if openings > max_depth and _deeper_than(max_depth, structure.translate(_AS_SQUARE, b",:")):
+    if openings > max_depth and _deeper_than(max_depth, structure.translate(_AS_SQUARE, b",:")):  # guard: depth-bounded
         return JsonFault(JsonFaultKind.TOO_DEEP, f"nested deeper than {max_depth} levels: flatten it")
     if openings > MAX_CONTAINERS:
         return JsonFault(

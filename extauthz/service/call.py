@@ -1,4 +1,4 @@
-"""What a transport knows about one check besides its bytes."""
+"""What a transport knows about one check besides its bytes, and the time that the check has."""
 
 from dataclasses import dataclass
 
@@ -16,3 +16,16 @@ class Call:
     deadline: float | None = None
     traceparent: str = ""
     tracestate: str = ""
+
+
+@dataclass(slots=True)
+class Moment:
+    """The present of one check: it moves on when the check had to wait. Unix seconds."""
+
+    now: float
+    deadline: float | None
+
+    @property
+    def too_late(self) -> bool:
+        """Whether the proxy has stopped waiting."""
+        return self.deadline is not None and self.now >= self.deadline

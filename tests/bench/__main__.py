@@ -13,7 +13,6 @@ alternate, so that a machine whose speed drifts spoils all rows alike.
 
 import argparse
 import compileall
-import contextlib
 import json
 import os
 import shutil
@@ -28,6 +27,7 @@ from typing import Any
 
 import extauthz
 from extauthz.demo.processes import LOOPBACK, Program, free_port, serves_grpc
+from extauthz.service.asking import Finished, advance
 from extauthz.service.call import Call
 from extauthz.service.check.active_policy import ActivePolicy
 from extauthz.service.check.procedure import check
@@ -63,14 +63,12 @@ def plain_function(batches: int, per_batch: int) -> dict[str, float]:
     watching, close = observer(world.policy)
 
     def once() -> None:
-        try:
-            next(check(data, call, active, world.shared_state))
-        except StopIteration as done:
-            watching.checked(done.value.details(call, time.time_ns()))
+        reached = advance(check(data, call, active, world.shared_state))
+        if isinstance(reached, Finished):
+            watching.checked(reached.value.details(call, time.time_ns()))
 
     def bare() -> None:
-        with contextlib.suppress(StopIteration):
-            next(check(data, call, active, world.shared_state))
+        advance(check(data, call, active, world.shared_state))
 
     figures = {"with telemetry": once, "decision alone": bare}
     samples: dict[str, list[float]] = {name: [] for name in figures}

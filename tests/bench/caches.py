@@ -30,7 +30,7 @@ from extauthz.adapters.issuers.introspection import IntrospectionHttp
 from extauthz.adapters.issuers.key_sets import IssuerHttp
 from extauthz.adapters.redis.store import RedisStore, connect
 from extauthz.demo.processes import LOOPBACK, Program, accepts_tcp, free_port
-from extauthz.pdp.policy import CacheTerms, Introspection, Policy, SharedDecisions
+from extauthz.pdp.policy import CacheTerms, Introspection, Policy, Sharing
 from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.call import Call
 from extauthz.service.check.active_policy import ActivePolicy
@@ -147,8 +147,7 @@ def policies(introspect: str) -> tuple[Policy, Policy]:
     introspection = Introspection(client_id="gw", client_secret="secret", endpoint=introspect)
     issuer = replace(CASDOOR, introspection=introspection if introspect else None)
     alone, shared = (
-        policy(weather(issuers=(issuer,)), cache=CacheTerms(shared=each))
-        for each in (SharedDecisions.NEVER, SharedDecisions.ALWAYS)
+        policy(weather(issuers=(issuer,)), cache=CacheTerms(shared=each)) for each in (Sharing.NEVER, Sharing.ALWAYS)
     )
     return alone, shared
 

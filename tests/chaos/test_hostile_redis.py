@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from extauthz.pdp.reason import Reason
 from extauthz.service.cache.signed_entry import Signer
 from tests.chaos.load import Ask, wrong, wrongly_allowed
 from tests.chaos.redis_words import asked_about, come, keys, monitored, obtained, value
@@ -25,6 +26,8 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("chaos")]
 
 CHECKS = 60
+KINDS: Final = ("token", "decision")
+OTHER_KIND: Final = {"token": "decision", "decision": "token"}
 OURS: Final = Signer([SECRET.encode()])
 OTHERS: Final = Signer([b"another secret, of thirty-two bytes"])
 HUGE: Final = 2 * 1024 * 1024
@@ -37,9 +40,12 @@ def written(rig: Rig) -> list[Ask]:
         rig.redis.command("FLUSHALL")
         asks = rig.deck.deal(CHECKS)
         assert not wrong(rig.client.all(asks))
-        return asks if come(rig.redis, "decision", sum(ask.kind.startswith("new") for ask in asks)) else None
+        new = [ask for ask in asks if ask.kind.startswith("new")]
+        permitted = [ask for ask in new if ask.reason == Reason.ALLOWED]
+        all_there = come(rig.redis, "token", len(new)) and come(rig.redis, "decision", len(permitted))
+        return asks if all_there else None
 
-    return obtained(attempt, "all decisions stand in Redis")
+    return obtained(attempt, "all valid tokens and permits stand in Redis")
 
 
 def text(redis: RedisServer, names: Sequence[bytes], change: Callable[[bytes], bytes]) -> None:
@@ -95,23 +101,46 @@ SPARING: Final = ("huge",)
 
 @pytest.mark.parametrize("vandal", VANDALS)
 def test_what_was_done_to_entries_changes_no_answer(rig: Rig, vandal: str) -> None:
+    def vandalize() -> None:
+        for kind in (*KINDS, "binding"):
+            VANDALS[vandal](rig.redis, keys(rig.redis, kind))
+
+    changes_no_answer(rig, vandalize, sparing=vandal in SPARING)
+
+
+def changes_no_answer(rig: Rig, vandalize: Callable[[], None], *, sparing: bool = False) -> None:
     reader = rig.replicas[1]
 
-    def not_believed() -> int:
-        return reader.looked_up("miss", "decision") + reader.looked_up("invalid", "decision")
+    def hits() -> list[int]:
+        return [reader.looked_up("hit", kind) for kind in KINDS]
+
+    def not_believed() -> list[int]:
+        return [reader.looked_up("miss", kind) + reader.looked_up("invalid", kind) for kind in KINDS]
 
     def attempt() -> bool | None:
         asks = written(rig)
-        hits, before = reader.looked_up("hit", "decision"), not_believed()
-        for kind in ("decision", "binding"):
-            VANDALS[vandal](rig.redis, keys(rig.redis, kind))
+        hits_before, before = hits(), not_believed()
+        vandalize()
         answers = reader.client.all(asks)
         assert wrongly_allowed(answers) == 0
         assert not wrong(answers)
-        assert vandal in SPARING or reader.looked_up("hit", "decision") == hits
-        return not_believed() > before or None
+        assert sparing or hits() == hits_before
+        return all(now > then for now, then in zip(not_believed(), before, strict=True)) or None
 
-    assert obtained(attempt, "the second process looks at what was done")
+    assert obtained(attempt, "the second process looks at what was done, for both kinds")
+
+
+def test_entries_that_stand_under_the_other_kind_change_no_answer(rig: Rig) -> None:
+    """A token's entry at a decision's key, and the other way round: as they are, and under each other's names."""
+
+    def exchange() -> None:
+        names = [keys(rig.redis, kind) for kind in KINDS]
+        values = [[value(rig.redis, name) for name in each] for each in names]
+        for own, others in zip(names, reversed(values), strict=True):
+            for number, name in enumerate(own):
+                rig.redis.command("SET", name, others[number % len(others)])
+
+    changes_no_answer(rig, exchange)
 
 
 def test_what_nobody_touched_is_a_hit(rig: Rig) -> None:
@@ -119,37 +148,41 @@ def test_what_nobody_touched_is_a_hit(rig: Rig) -> None:
     reader = rig.replicas[1]
 
     def attempt() -> bool | None:
-        asks, hits = written(rig), reader.looked_up("hit", "decision")
+        asks, hits = written(rig), [reader.looked_up("hit", kind) for kind in KINDS]
         assert not wrong(reader.client.all(asks))
-        return reader.looked_up("hit", "decision") > hits or None
+        return all(reader.looked_up("hit", kind) > before for kind, before in zip(KINDS, hits, strict=True)) or None
 
     assert obtained(attempt, "the second process finds what the first has written")
 
 
-def stored(rig: Rig) -> tuple[bytes, bytes]:
-    """A check with a good token of which the first process has told Redis, and the entry's key."""
+def stored(rig: Rig, kind: str) -> tuple[bytes, bytes]:
+    """A check with a good token of which the first process has told Redis, and the key of the entry of this kind."""
 
     def attempt() -> tuple[bytes, bytes] | None:
         rig.redis.command("FLUSHALL")
         check = check_request(token=rig.deck.token())
-        key = asked_about(rig.redis, "decision", lambda: rig.client.ask(check))
-        return (check, key) if key is not None and come(rig.redis, "decision", 1) else None
+        key = asked_about(rig.redis, kind, lambda: rig.client.ask(check))
+        return (check, key) if key is not None and come(rig.redis, kind, 1) else None
 
-    return obtained(attempt, "a decision stands in Redis")
+    return obtained(attempt, f"an entry of a {kind} stands in Redis")
 
 
 def allowing(rig: Rig, key: bytes, *, signer: Signer = OURS, life_s: int = 60) -> bytes:
-    """What the service itself would write at `key` if the check had been allowed."""
+    """What the service itself would write at `key` if the token were valid, or the operation permitted."""
     until = int(time.time()) + life_s
-    return signer.sign("decision", name_of(key), allowed_payload(rig), until)
+    return signer.sign(kind_of(key), name_of(key), allowed_payload(rig, key), until)
 
 
-def allowed_payload(rig: Rig) -> bytes:
-    """What the entry of a good token says."""
-    key = stored(rig)[1]
-    payload = OURS.open("decision", name_of(key), value(rig.redis, key), time.time())
+def allowed_payload(rig: Rig, key: bytes) -> bytes:
+    """What the entry of this kind says of a good token."""
+    good = stored(rig, kind_of(key))[1]
+    payload = OURS.open(kind_of(key), name_of(good), value(rig.redis, good), time.time())
     assert payload is not None
     return payload
+
+
+def kind_of(key: bytes) -> str:
+    return name_of(key).partition(":")[0]
 
 
 def name_of(key: bytes) -> str:
@@ -158,11 +191,21 @@ def name_of(key: bytes) -> str:
 
 
 def of_a_good_token(rig: Rig, key: bytes) -> bytes:
-    """The genuine entry of a good token for the same operation."""
-    return value(rig.redis, stored(rig)[1])
+    """The genuine entry of this kind of a good token."""
+    return value(rig.redis, stored(rig, kind_of(key))[1])
 
 
-def of_another_kind(rig: Rig, key: bytes) -> bytes:
+def of_the_other_kind(rig: Rig, key: bytes) -> bytes:
+    """The genuine entry of a good token, of the kind that this is not."""
+    return value(rig.redis, stored(rig, OTHER_KIND[kind_of(key)])[1])
+
+
+def under_the_other_kind(rig: Rig, key: bytes) -> bytes:
+    """Signed with our secret for this key and with what would do, but as the other kind."""
+    return OURS.sign(OTHER_KIND[kind_of(key)], name_of(key), allowed_payload(rig, key), int(time.time()) + 60)
+
+
+def of_a_session(rig: Rig, key: bytes) -> bytes:
     """A genuine entry that binds a session."""
 
     def attempt() -> bytes | None:
@@ -177,38 +220,59 @@ ATTACKS: Final[dict[str, Callable[[Rig, bytes], bytes]]] = {
     "a good token's entry": of_a_good_token,
     "sealed with a wrong secret": lambda rig, key: allowing(rig, key, signer=OTHERS),
     "past its time": lambda rig, key: allowing(rig, key, life_s=-1),
-    "of another kind": of_another_kind,
+    "that binds a session": of_a_session,
+    "of the other kind": of_the_other_kind,
+    "under the other kind": under_the_other_kind,
     "without a seal": lambda rig, key: allowing(rig, key)[:-32],
     "with an empty seal": lambda rig, key: allowing(rig, key)[:-32] + bytes(32),
-    "the payload alone": lambda rig, key: allowed_payload(rig),
+    "the payload alone": allowed_payload,
 }
 
 
-def forged(rig: Rig) -> tuple[bytes, bytes]:
-    """A check with a token that nobody signed, and the key at which processes look for it; the second has not yet."""
+def forged(rig: Rig) -> bytes:
+    """A check with a token that nobody signed."""
+    header, payload, signature = rig.deck.token().split(".")
+    return check_request(token=".".join((header, payload, signature[::-1])))
+
+
+def too_narrow(rig: Rig) -> bytes:
+    """A check with a good token that lacks the scope."""
+    return check_request(token=rig.deck.token({"scope": "weather:other"}))
+
+
+REFUSED: Final[dict[str, tuple[Callable[[Rig], bytes], str]]] = {
+    "token": (forged, "token_signature"),
+    "decision": (too_narrow, "scope_insufficient"),
+}
+"""A check that no process allows, and why, by the kind of entry that would have to say otherwise."""
+
+
+def looked_for(rig: Rig, kind: str) -> tuple[bytes, bytes]:
+    """Such a check, and the key at which processes look for that entry; the second has not yet."""
 
     def attempt() -> tuple[bytes, bytes] | None:
-        header, payload, signature = rig.deck.token().split(".")
-        check = check_request(token=".".join((header, payload, signature[::-1])))
-        key = asked_about(rig.redis, "decision", lambda: rig.client.ask(check))
+        check = REFUSED[kind][0](rig)
+        key = asked_about(rig.redis, kind, lambda: rig.client.ask(check))
         return None if key is None else (check, key)
 
-    return obtained(attempt, "Redis is asked about a forged token")
+    return obtained(attempt, f"Redis is asked for a {kind}")
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_no_entry_makes_a_forged_token_good(rig: Rig, attack: str) -> None:
-    check, key = forged(rig)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_entry_allows_what_is_refused(rig: Rig, kind: str, attack: str) -> None:
+    check, key = looked_for(rig, kind)
     rig.redis.command("SET", key, ATTACKS[attack](rig, key))
     answer = rig.replicas[1].client.ask(check)
-    assert (answer.allowed, answer.reason) == (False, "token_signature")
+    assert (answer.allowed, answer.reason) == (False, REFUSED[kind][1])
 
 
-def test_an_entry_sealed_with_our_secret_would(rig: Rig) -> None:
-    """So the attacks above are made at the right place, and it is the seal that they fail at."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_entry_signed_with_our_secret_would(rig: Rig, kind: str) -> None:
+    """So the attacks above are made at the right place, and it is the signature that they fail at."""
 
     def attempt() -> Seen | None:
-        check, key = forged(rig)
+        check, key = looked_for(rig, kind)
         rig.redis.command("SET", key, allowing(rig, key))
         answer = rig.replicas[1].client.ask(check)
         return answer if answer.allowed else None
@@ -253,10 +317,10 @@ def test_an_entry_of_an_older_policy_says_nothing_under_a_newer_one(rig: Rig, ne
     first, second = newer
 
     def attempt() -> tuple[bytes, bytes, bytes] | None:
-        check, old_key = stored(rig)
+        check, old_key = stored(rig, "token")
         if rig.replicas[1].client.ask(check).metadata["cache"] != "redis":
             return None
-        new_key = asked_about(rig.redis, "decision", lambda: first.client.ask(check))
+        new_key = asked_about(rig.redis, "token", lambda: first.client.ask(check))
         return None if new_key is None else (check, old_key, new_key)
 
     check, old_key, new_key = obtained(attempt, "both policies look for the token in Redis")

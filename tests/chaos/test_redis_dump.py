@@ -147,7 +147,7 @@ def test_a_dump_of_redis_and_all_that_was_said_to_it_hold_nothing_in_clear(fresh
 
     def attempt() -> str | None:
         token = loaded(rig, process)
-        kinds = ("decision", "binding", "jwks")
+        kinds = ("token", "decision", "binding", "jwks")
         return token if all(keys(rig.redis, kind) for kind in kinds) else None
 
     token = obtained(attempt, "decisions, bindings and key sets stand in Redis")
@@ -155,8 +155,9 @@ def test_a_dump_of_redis_and_all_that_was_said_to_it_hold_nothing_in_clear(fresh
     everything = everything_in(rig.redis, rig.folder)
     said = bytes(rig.link.heard)
     assert b"RSA" in everything, "the key set, which is public"
-    assert everything.count(b"decision:") > 1
-    assert b"decision:" in said
+    for kind in (b"token:", b"decision:"):
+        assert everything.count(kind) > 1
+        assert kind in said
     assert b"{revocation}:" in said
     secrets = secrets_of(token)
     assert told(everything, secrets) == []

@@ -6,21 +6,27 @@ keys, which can only answer from what the first has left there.
 
 import json
 from dataclasses import replace
-from itertools import product
 
 from extauthz.adapters.cel.condition import CelCondition, compile_condition
+from extauthz.pdp.answer.caller import Caller
 from extauthz.pdp.decision.decision import Deny, Permit
 from extauthz.pdp.operation import Era, MessageKind, Operation, Target, TargetKind
 from extauthz.pdp.policy import Effect, Introspection
+from extauthz.pdp.principal import VerifiedToken
 from extauthz.pdp.reason import Reason
 from extauthz.service.cache.signed_entry import Signer, framed_digest
-from extauthz.service.needs import Answer, Introspected, Need, NeedIntrospection
-from extauthz.service.tokens.stored_decision import decision_key, pack, vouched_until
+from extauthz.service.cache.statement import Statement
+from extauthz.service.check.decisions import decision_key, permit_of, stored_decision_key, words_of
+from extauthz.service.needs import Answer, Introspected, Need, NeedIntrospection, NeedStored
+from extauthz.service.tokens.lookup import TokenKey
+from extauthz.service.tokens.stored_token import stored_token_key, valid_until
 from tests.support.checks import Seen, call_tool, check_request, message
 from tests.support.policies import policy, resource, rule
 from tests.support.world import CASDOOR, RULES, World, mint, weather
+from tests.unit.pdp.answer.test_caller import ALICE
 
 OTHER = resource(name="other", uri="https://mcp.example.com/other", rules=RULES, issuers=(CASDOOR,))
+TOKEN = VerifiedToken(principal=ALICE, issued_at=0, expires_at=1_000, token_id="", digests=(b"d" * 32,))
 PURGE = rule(["tools/call"], tools=["purge"], effect=Effect.DENY)
 
 
@@ -33,6 +39,17 @@ def fleet() -> tuple[World, World]:
 def operation(method: str = "tools/call", *names: str) -> Operation:
     targets = tuple(Target(TargetKind.TOOL, name) for name in names)
     return Operation(kind=MessageKind.REQUEST, method=method, era=Era.MODERN, targets=targets)
+
+
+def stored_key(revision: str, resource: str, digest: bytes, about: Operation) -> str:
+    token: TokenKey = (revision, resource, digest)
+    return stored_decision_key(decision_key(token, about))
+
+
+def without_tokens(world: World) -> None:
+    """Only decisions are left in the store."""
+    for key in [key for key in world.store if key.startswith("token:")]:
+        del world.store[key]
 
 
 def ask(world: World, tool: str = "get_forecast", token: str | None = None, path: str = "/weather/mcp") -> Seen:
@@ -72,8 +89,8 @@ def test_heimdall_3450_a_condition_on_arguments_is_asked_on_every_hit() -> None:
         for _ in range(2):
             rome = one.ask(check_request(call_tool("get_forecast", {"city": "Rome"}), token=mint()))
             atlantis = one.ask(check_request(call_tool("get_forecast", {"city": "Atlantis"}), token=mint()))
-            assert (rome.allowed, atlantis.allowed) == (one is world, False)
-    assert not world.store
+            assert (rome.allowed, atlantis.allowed) == (True, False)
+    assert [key.partition(":")[0] for key in world.store] == ["token"]
 
 
 def test_cve_2026_35030_litellm_tokens_with_the_same_beginning_are_different_tokens() -> None:
@@ -96,12 +113,16 @@ def test_ministack_1367_an_allow_for_one_method_is_none_for_another() -> None:
 
 
 def test_ministack_1367_the_shared_entry_of_one_method_is_not_found_by_another() -> None:
-    keys = {decision_key("r", "weather", b"d", operation(method, "x")) for method in ("tools/call", "prompts/get")}
+    keys = {stored_key("r", "weather", b"d", operation(method, "x")) for method in ("tools/call", "prompts/get")}
     assert len(keys) == 2
-    one, other = fleet()
-    assert ask(one).allowed
-    answer = other.ask(check_request(method="DELETE", token=mint()))
-    assert answer.reason == Reason.KEYS_UNAVAILABLE
+    rules = (rule(["resources/read"], ["weather:read"], uris=["weather://*"]),)
+    one = World(policy=policy(weather(rules=rules)), signer=Signer([b"0" * 32]))
+    target = {"uri": "weather://rome"}
+    assert one.ask(check_request(message("resources/read", target), token=mint())).allowed
+    for keys_held in (None, one.keys):
+        other = one.sibling(keys=keys_held)
+        again = other.ask(check_request(message("resources/subscribe", target), token=mint()))
+        assert again.reason == Reason.OPERATION_UNCOVERED
 
 
 def test_laravel_rest_api_225_a_cached_denial_is_never_read_as_an_allow() -> None:
@@ -112,16 +133,36 @@ def test_laravel_rest_api_225_a_cached_denial_is_never_read_as_an_allow() -> Non
     assert (elsewhere.reason, elsewhere.metadata["cache"]) == (Reason.POLICY_DENIED, "redis")
 
 
-def test_laravel_rest_api_225_a_stored_denial_vouches_for_no_allow() -> None:
+def test_laravel_rest_api_225_what_is_stored_says_in_words_that_it_is_a_permit() -> None:
     """A cached answer was an object, and objects are true. What is stored says which way it went, in words."""
     one, _ = fleet()
-    permit = one.check(check_request(token=mint())).decision
+    caller = Caller.of(TOKEN, OTHER)
     deny = one.check(check_request(call_tool("purge"), token=mint())).decision
-    assert isinstance(permit, Permit)
     assert isinstance(deny, Deny)
-    decisions: list[Permit | Deny] = [permit, deny]
-    for stored, made in product(decisions, repeat=2):
-        assert (vouched_until(pack(stored, 100), made) is not None) == (stored is made)
+    assert permit_of(Statement(words_of(deny), 100), OTHER, caller) is None
+    permit = one.check(check_request(token=mint())).decision
+    assert isinstance(permit, Permit)
+    words = words_of(permit)
+    assert permit_of(Statement(words, 100), OTHER, caller) is not None
+    for outcome in ("deny", "", "True", True, 1, [], ["allow"], None):
+        assert permit_of(Statement((outcome, *words[1:]), 100), OTHER, caller) is None
+
+
+def test_laravel_rest_api_225_an_entry_that_is_there_is_not_yet_a_valid_token() -> None:
+    assert valid_until(Statement(("valid",), 100)) == 100
+    for words in ((), ("invalid",), ("",), (True,), (1,), ("valid", 1), (["valid"],), (None,)):
+        assert valid_until(Statement(words, 100)) is None
+
+
+def test_laravel_rest_api_225_an_entry_of_one_kind_is_none_of_another() -> None:
+    one, other = fleet()
+    assert ask(one).allowed
+    entries = {key.partition(":")[0]: key for key in one.store}
+    token, decision = entries["token"], entries["decision"]
+    one.store[token], one.store[decision] = one.store[decision], one.store[token]
+    assert ask(other).reason == Reason.KEYS_UNAVAILABLE
+    without_tokens(one)
+    assert ask(one.sibling()).metadata["cache"] == "none"
 
 
 def test_functions_host_11933_msal_node_8705_wallet_318_no_two_lists_of_parts_share_a_digest() -> None:
@@ -129,22 +170,23 @@ def test_functions_host_11933_msal_node_8705_wallet_318_no_two_lists_of_parts_sh
     parts = [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("", "abc"), ("a", "b", "c"), ("ab", "", "c")]
     assert len({framed_digest(*each) for each in parts}) == len(parts)
     keys = {
-        decision_key("r", "weather", b"d", operation("tools/call", "ab")),
-        decision_key("r", "weather", b"d", operation("tools/call", "a", "b")),
-        decision_key("r", "weatherd", b"", operation("tools/call", "ab")),
-        decision_key("rw", "eather", b"d", operation("tools/call", "ab")),
-        decision_key("r", "weather", b"d", operation("tools/cal", "lab")),
+        stored_key("r", "weather", b"d", operation("tools/call", "ab")),
+        stored_key("r", "weather", b"d", operation("tools/call", "a", "b")),
+        stored_key("r", "weatherd", b"", operation("tools/call", "ab")),
+        stored_key("rw", "eather", b"d", operation("tools/call", "ab")),
+        stored_key("r", "weather", b"d", operation("tools/cal", "lab")),
+        stored_token_key("r", "weather", b"d"),
+        stored_token_key("r", "weatherd", b""),
+        stored_token_key("rw", "eather", b"d"),
     }
-    assert len(keys) == 5
+    assert len(keys) == 8
     assert all(len(bytes.fromhex(key.partition(":")[2])) == 32 for key in keys)
 
 
 def test_heimdall_remote_authorizer_a_key_is_framed_and_in_a_fixed_order() -> None:
     """Its key was joined without frames, in the order of a map: one question with several keys, several with one."""
-    assert decision_key("r", "w", b"d", operation("m", "a", "b")) != decision_key("r", "w", b"d", operation("m", "ab"))
-    assert decision_key("r", "w", b"d", operation("m", "a", "b")) != decision_key(
-        "r", "w", b"d", operation("m", "b", "a")
-    )
+    assert stored_key("r", "w", b"d", operation("m", "a", "b")) != stored_key("r", "w", b"d", operation("m", "ab"))
+    assert stored_key("r", "w", b"d", operation("m", "a", "b")) != stored_key("r", "w", b"d", operation("m", "b", "a"))
     one, _ = fleet()
     call = {"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "get_forecast", "arguments": {}}, "id": 1}
     orders = [json.dumps(dict(order)).encode() for order in (call.items(), reversed(call.items()))]
@@ -173,3 +215,20 @@ def test_firecrawl_3973_a_positive_entry_hides_a_revoked_token_no_longer_than_th
     assert ask(world).allowed
     world.now += world.policy.cache.max_ttl_s
     assert ask(world).reason == Reason.TOKEN_REVOKED
+
+
+def test_firecrawl_3973_nor_does_an_entry_in_the_store() -> None:
+    """The second process learns of the token half a minute later, and goes by it no longer than the first."""
+    issuer = replace(CASDOOR, introspection=Introspection(client_id="gw", client_secret="s"))
+    words = [Introspected.ACTIVE, Introspected.INACTIVE]
+    store: dict[str, bytes] = {}
+
+    def answer(need: Need) -> Answer:
+        return store.get(need.key) if isinstance(need, NeedStored) else words.pop(0)
+
+    one = World(policy=policy(weather(issuers=(issuer,))), signer=Signer([b"0" * 32]), answer=answer, store=store)
+    assert ask(one).allowed
+    other = one.sibling(now=one.now + 30)
+    assert ask(other).metadata["cache"] == "redis"
+    other.now = one.now + one.policy.cache.max_ttl_s
+    assert ask(other).reason == Reason.TOKEN_REVOKED

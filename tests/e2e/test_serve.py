@@ -118,6 +118,7 @@ def test_two_processes_share_keys_decisions_and_sessions_through_redis(tmp_path:
         with Served(tmp_path, policy, environment=shared, name="one") as one:
             data = good()
             assert one.ask(data).allowed
+            eventually(lambda: b"token:" in redis.command("KEYS", "*"), "the token is in Redis")
             eventually(lambda: b"decision:" in redis.command("KEYS", "*"), "the decision is in Redis")
             with Served(tmp_path, policy, environment=shared, name="two") as two:
                 answer = two.ask(data)
@@ -142,12 +143,12 @@ def test_a_dump_of_redis_names_no_token_claim_or_subject(tmp_path: Path, issuer:
                 token = tokens.mint({"scope": "weather:read", "nonce": str(time.monotonic_ns())}, now=time.time())
                 assert served.ask(check_request(token=token, headers={"mcp-session-id": "my-session"})).allowed
                 there = redis.command("KEYS", "*")
-                return all(kind in there for kind in (b"decision:", b"binding:", b"jwks:"))
+                return all(kind in there for kind in (b"token:", b"decision:", b"binding:", b"jwks:"))
 
             eventually(all_is_there, "key set, decision and binding are in Redis")
             keys = [line for line in redis.command("KEYS", "*").split(b"\r\n") if line.startswith(b"extauthz")]
             dump = b"".join(key + redis.command("GET", key) for key in keys)
-    assert len(keys) >= 3
+    assert len(keys) >= 4
     for clear in (token, token[-60:], tokens.SUBJECT, "weather:read", "my-session", "acme", tokens.CLIENT):
         assert clear.encode() not in dump
 

@@ -22,17 +22,17 @@ from typing import Final, NamedTuple, TypeVar
 
 import pytest
 
-from extauthz.pdp.policy import CacheTerms, Effect, Introspection, Issuer, Policy, SharedDecisions
+from extauthz.pdp.policy import CacheTerms, Effect, Introspection, Issuer, Policy, Sharing
 from extauthz.pdp.reason import Reason
 from extauthz.pdp.revocation.revocation import Revocation, RevokedBy, undo_of
 from extauthz.pdp.token.access_token import digest_of
 from extauthz.pdp.token.jwks import KeySet
 from extauthz.service.cache.signed_entry import Signer
+from extauthz.service.cache.statement import FORM
 from extauthz.service.check.checked import Checked
 from extauthz.service.keys.keyring import REFETCH_INTERVAL_S, Held, KeyRing, ring_key
 from extauthz.service.needs import Answer, Introspected, Need, NeedIntrospection, NeedKeys, NeedStored
 from extauthz.service.tokens.negative_cache import LASTING, REFUSAL_TTL_S, Lasting
-from extauthz.service.tokens.stored_decision import FORM
 from tests.support import tokens
 from tests.support.checks import call_tool, check_request
 from tests.support.policies import policy, resource, rule
@@ -76,7 +76,7 @@ def _key_sets() -> tuple[KeySet, ...]:
 
 
 def _policies() -> tuple[Policy, ...]:
-    terms = CacheTerms(shared=SharedDecisions.ALWAYS)
+    terms = CacheTerms(shared=Sharing.ALWAYS)
     rules = (
         (rule(["tools/call"], ["weather:read"], tools=["get_*"]), rule(["tools/call"], tools=["purge"])),
         (rule(["tools/call"], ["weather:write"], tools=["get_*", "set_*"]),),
@@ -201,6 +201,8 @@ class Process:
         self.world.answer = self._answer
         self.held = {each.issuer: [(0.0, KEY_SETS[0])] for each in ISSUERS}
         self.supply = KeyResolver.WELL
+        self.hits: Counter[str] = Counter()
+        """Authentic entries that the store had, by kind."""
         self.last: dict[Ask, list[tuple[float, Told]]] = {}
         """What the oracle told lately: a refusal may be remembered with its cause."""
 
@@ -229,7 +231,11 @@ class Process:
             case NeedStored():
                 if self.supply is KeyResolver.WRONG_TYPE:
                     return Introspected.ACTIVE
-                return self.world.store.get(need.key) if self.supply is KeyResolver.WELL else None
+                entry = self.world.store.get(need.key) if self.supply is KeyResolver.WELL else None
+                kind = need.key.partition(":")[0]
+                if entry is not None and OURS.open(kind, need.key, entry, self.world.now) is not None:
+                    self.hits[f"{kind} in redis"] += 1
+                return entry
             case NeedKeys():
                 keys = self._adopt(need.issuer, self.world.now)
                 self.ring.hold_off(need.issuer, self.world.now + REFETCH_INTERVAL_S)
@@ -320,6 +326,8 @@ class Play:
         oracle = Oracle.beside(process, self.now)
         expected = oracle.told(ask)
         checked = process.check(ask, self.now, supply)
+        self.seen += process.hits
+        process.hits.clear()
         self.asked += [need.key for need in process.world.needs if isinstance(need, NeedStored)]
         process.world.needs.clear()
         self.written += [(write.key, write.value) for write in checked.writes]
@@ -452,7 +460,7 @@ class Play:
                 at = self.chance.randrange(len(value)) if value else 0
                 self.store[key] = value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :] if value else b"x"
             case "turned":
-                self.store[key] = value.replace(b'"deny"', b'"allow"')
+                self.store[key] = value.replace(b'"valid"', b'"allow",0').replace(b'"allow",0', b'"allow",1')
             case "swapped":
                 other = self.chance.choice(list(self.store))
                 self.store[key], self.store[other] = self.store[other], value
@@ -466,8 +474,12 @@ class Play:
             case "cut":
                 self.store[key] = value[: self.chance.randrange(len(value) + 1)]
             case "foreign":
-                statement = f'[{FORM},"allow","allowed",0,9999999999]'.encode()
-                self.store[key] = FOREIGN.sign("decision", key, statement, 9_999_999_999)
+                words = '"valid"' if key.startswith("token:") else '"allow",0'
+                statement = f"[{FORM},{words},9999999999]".encode()
+                self.store[key] = FOREIGN.sign(key.partition(":")[0], key, statement, 9_999_999_999)
+            case "other kind":
+                others = [each for each in self.store if each.partition(":")[0] != key.partition(":")[0]]
+                self.store[key] = self.store[self.chance.choice(others)] if others else b""
             case _:
                 del self.store[key]
         self.seen[kind] += 1
@@ -528,7 +540,9 @@ TOOLS: Final = ("get_forecast", "get_forecast", "set_alert", "purge")
 PATHS: Final = ("/weather/mcp", "/weather/mcp", "/weather/mcp", "/other")
 EDGES: Final = (START + 20, START + 50, START + 100)
 """Beginning and ends, leeway included, of those tokens of the pool that live for moments."""
-FAULTS: Final = ("rewritten", "turned", "swapped", "replayed", "planted", "put back", "cut", "foreign", "lost")
+FAULTS: Final = (
+    *("rewritten", "turned", "swapped", "replayed", "planted", "put back", "cut", "foreign", "other kind", "lost"),
+)
 STEP_KINDS: Final[tuple[Callable[[Play], None], ...]] = (
     Play.check,
     Play.time_passes,
@@ -555,6 +569,7 @@ def test_caches_change_no_answer_but_as_promised(batch: int) -> None:
     # A test that never hit a cache, or never spoilt an entry, would show nothing.
     for what in (
         *("memory allow", "memory deny", "redis allow", "redis deny", "none allow", "none deny"),
+        *("token in redis", "decision in redis"),
         *FAULTS,
         "excused by introspection",
     ):

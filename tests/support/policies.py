@@ -15,7 +15,7 @@ from extauthz.pdp.policy import (
     Resource,
     Rule,
     Scope,
-    SharedDecisions,
+    Sharing,
 )
 
 ISSUER = Issuer(
@@ -108,7 +108,7 @@ def closure(scope: str, tree: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
 
 def policy(*resources: Resource, **more: Any) -> Policy:
     """A policy of these resources; decisions are shared whenever there is a store."""
-    shared = CacheTerms(shared=SharedDecisions.ALWAYS)
+    shared = CacheTerms(shared=Sharing.ALWAYS)
     settings = {"revision": "0123456789abcdef", "source": "extauthz.yaml", "cache": shared, **more}
     return Policy(
         issuers={issuer.name: issuer for one in resources for issuer in one.issuers},

@@ -8,13 +8,24 @@ from dataclasses import dataclass, field, replace
 
 from extauthz.pdp.policy import Issuer, Policy, Resource
 from extauthz.pdp.token.jwks import KeySet, parse_key_set
+from extauthz.service.asking import drive
 from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.call import Call
 from extauthz.service.check.active_policy import ActivePolicy, Caches, SharedState
 from extauthz.service.check.checked import Checked
 from extauthz.service.check.procedure import check
 from extauthz.service.keys.keyring import KeyRing
-from extauthz.service.needs import Answer, KeysUnavailable, Need, NeedBinding, NeedKeys, NeedLock, NeedStored, Resolved
+from extauthz.service.needs import (
+    Answer,
+    Awaited,
+    KeysUnavailable,
+    Need,
+    NeedBinding,
+    NeedKeys,
+    NeedLock,
+    NeedStored,
+    Resolved,
+)
 from tests.support import tokens
 from tests.support.checks import Seen, seen
 from tests.support.policies import policy, resource, rule
@@ -84,15 +95,14 @@ class World:
         """Run one check to its end. Each need takes `takes_s` of the world's time."""
         call = Call(int(self.now * 1e9), deadline)
         steps = check(data, call, ActivePolicy.of(self.policy), self.shared_state)
-        try:
-            need = next(steps)
-            while True:
-                assert not isinstance(need, NeedLock), "one check at a time waits for no other"
-                self.needs.append(need)
-                self.now += takes_s
-                need = steps.send(Resolved(answer=self._answer(need), now=self.now))
-        except StopIteration as done:
-            checked: Checked = done.value
+
+        def resolve(need: Awaited) -> Resolved:
+            assert not isinstance(need, NeedLock), "one check at a time waits for no other"
+            self.needs.append(need)
+            self.now += takes_s
+            return Resolved(answer=self._answer(need), now=self.now)
+
+        checked = drive(steps, resolve)
         for write in checked.writes:
             self.store[write.key] = write.value
             self.store_ends[write.key] = self.now + write.ttl_s

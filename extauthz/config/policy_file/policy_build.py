@@ -41,7 +41,7 @@ from extauthz.pdp.policy import (
     Resource,
     Rule,
     Scope,
-    SharedDecisions,
+    Sharing,
     UpstreamHeaders,
     WhenStale,
 )
@@ -113,7 +113,7 @@ class _Builder:
             max_ttl_s=cache.max_ttl,
             jwks_ttl_s=cache.jwks_ttl,
             jwks_max_stale_s=cache.jwks_max_stale,
-            shared=SharedDecisions(cache.shared),
+            shared=Sharing(cache.shared),
         )
 
     def _complain(self, path: ValuePath, complaint: Problem | None) -> None:

@@ -29,7 +29,7 @@ def metadata_document(resource: Resource) -> dict[str, Any]:
     scopes = tuple(dict.fromkeys(scope for scope in resource.baseline if scope != REFRESH_SCOPE))
     document: dict[str, Any] = {
         "resource": resource.uri,
-        "authorization_servers": list(servers),
+        "authorization_servers": list(servers),  # guard: issuer-named
         "bearer_methods_supported": ["header"],
         "resource_name": resource.name,
     }

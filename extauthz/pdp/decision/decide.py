@@ -49,6 +49,17 @@ def decide(resource: Resource, principal: Principal, operation: Operation, reque
     return _all_of([judge.target(target) for target in targets])
 
 
+def reads_beyond_identity(resource: Resource, operation: Operation) -> bool:
+    """Whether a condition that reads arguments or `request.*` may take part in the decision on this operation."""
+    targets: tuple[Target | None, ...] = operation.targets or (None,)
+    return any(
+        rule.when is not None
+        and rule.when.reads_beyond_identity
+        and any(_matches(rule, operation.method, target, _forms(target)) for target in targets)
+        for rule in resource.rules
+    )
+
+
 def _all_of(decisions: list[Permit | Deny]) -> Permit | Deny:
     """Permitted when each is."""
     denials = [decision for decision in decisions if isinstance(decision, Deny)]
@@ -88,7 +99,7 @@ class _Judge:
         self.cacheable = True
         if self.operation.kind is MessageKind.RESPONSE and not self.resource.responses:
             return self._deny(Reason.OPERATION_UNCOVERED, "the resource has `responses: deny`", None)
-        forms = forms_of(target.name) if target is not None and target.kind is TargetKind.RESOURCE else None
+        forms = _forms(target)
         matching = [rule for rule in self.resource.rules if _matches(rule, self.operation.method, target, forms)]
         for rule in matching:
             if rule.effect is Effect.DENY and self._condition(rule, target) is not Truth.FALSE:
@@ -143,7 +154,7 @@ class _Judge:
         if rule.when is None:
             return Truth.TRUE
         if rule.when.reads_beyond_identity:
-            self.cacheable = False
+            self.cacheable = False  # guard: arguments-not-cached
         if rule.when.reads_arguments and not self.operation.arguments_exact:
             return Truth.UNKNOWN
         names: tuple[str, ...] = ("",) if target is None else (target.name,)
@@ -158,6 +169,10 @@ class _Judge:
             if truth in (against, Truth.UNKNOWN):
                 break
         return truth
+
+
+def _forms(target: Target | None) -> UriForms | None:
+    return forms_of(target.name) if target is not None and target.kind is TargetKind.RESOURCE else None
 
 
 def _matches(rule: Rule, method: str, target: Target | None, forms: UriForms | None) -> bool:

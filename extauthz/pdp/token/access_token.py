@@ -65,10 +65,10 @@ def screen(token: UnverifiedToken, issuer: Issuer) -> TokenFault | None:
     3. `typ` is one that access tokens of its profile have      RFC 8725 §3.11, RFC 9068 §4
     """
     # 1
-    if token.issuer != issuer.issuer:
+    if token.issuer != issuer.issuer:  # guard: issuer-exact
         return TokenFault(Reason.TOKEN_ISSUER, _issuer_detail(token.issuer, issuer.name, (issuer,)))
     # 2
-    if token.algorithm not in issuer.algorithms:
+    if token.algorithm not in issuer.algorithms:  # guard: algorithm-listed
         return TokenFault(
             Reason.TOKEN_ALGORITHM,
             f"`alg` is {shown(token.algorithm)}; `algorithms` of issuer {issuer.name}: {listed(issuer.algorithms)}: "
@@ -107,7 +107,7 @@ def judge(signed: SignedToken, issuer: Issuer, resource: Resource, now: float) -
 
     # 1
     fault = screen(token, issuer)
-    if fault is not None:
+    if fault is not None:  # guard: screened
         return fault
     # 2
     fault = _kind_fault(claims, profile, issuer)
@@ -134,7 +134,7 @@ def judge(signed: SignedToken, issuer: Issuer, resource: Resource, now: float) -
     audiences = read_audiences(claims["aud"])
     if isinstance(audiences, TokenFault):
         return audiences
-    if not any(_is_for(audience, resource) for audience in audiences):
+    if not any(_is_for(audience, resource) for audience in audiences):  # guard: audience-exact
         return TokenFault(
             Reason.TOKEN_AUDIENCE,
             f"claim `aud` is {listed(audiences) or 'an empty list'}; resource {resource.name} takes "

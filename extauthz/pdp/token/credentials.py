@@ -70,7 +70,7 @@ def bearer_credentials(request: HttpRequest) -> Credentials:
             return BadCredentials(f"a query of {len(query)} characters: send at most {MAX_QUERY_CHARS}")
         if _TOKEN_PARAMETER.search("&" + query) is not None:
             return BadCredentials("a token in the query: send it in the Authorization header only")
-    value = request.headers.get("authorization")
+    value = request.headers.get("authorization")  # guard: one-credential
     if not value:
         return NoCredentials("no Authorization header: the client must send its access token as Bearer")
     found = _BEARER.fullmatch(value)

@@ -26,13 +26,13 @@ MAX_HEADER_DEPTH: Final = 4
 
 # Parameters that a verifier has to understand or refuse, and what they would do.
 _REFUSED_PARAMETERS: Final = {
-    "crit": "names extensions that must be understood (RFC 7515 §4.1.11); none is known here",
+    "crit": "names extensions that must be understood (RFC 7515 §4.1.11); none is known here",  # guard: crit
     "b64": "changes what is signed (RFC 7797)",
     "zip": "asks to decompress the payload (RFC 8725 §3.6)",
-    "jwk": "brings its own key (RFC 7515 §4.1.3); only published keys count",
-    "jku": "names where its key is to be fetched (RFC 7515 §4.1.2); only published keys count",
-    "x5c": "brings its own certificate (RFC 7515 §4.1.6); only published keys count",
-    "x5u": "names where its certificate is to be fetched (RFC 7515 §4.1.5); only published keys count",
+    "jwk": "brings its own key (RFC 7515 §4.1.3); only published keys count",  # guard: jwk
+    "jku": "names where its key is to be fetched (RFC 7515 §4.1.2); only published keys count",  # guard: jku
+    "x5c": "brings its own certificate (RFC 7515 §4.1.6); only published keys count",  # guard: x5c
+    "x5u": "names where its certificate is to be fetched (RFC 7515 §4.1.5); only published keys count",  # guard: x5u
 }
 # Headers that are not read twice, and how long one may be to be kept: at most 256 KiB altogether.
 _REMEMBERED_HEADERS: Final = 256
@@ -118,7 +118,7 @@ def read_header(part: bytes) -> JoseHeader | TokenFault:
         return header
     # 2
     algorithm = header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:  # guard: known-algorithm
         return TokenFault(
             Reason.TOKEN_ALGORITHM,
             f"`alg` is none of {', '.join(ALGORITHMS)}: set the issuer's signing method to one that `algorithms` lists",

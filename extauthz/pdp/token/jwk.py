@@ -96,7 +96,7 @@ def read_key(entry: JsonValue) -> Key | IgnoredKey:
             key_id, UnusableKey.NOT_FOR_SIGNATURES, "`use` or `key_ops` say that it is not for signatures"
         )
     key = _read_rsa(key_id, entry) if kty == KeyType.RSA else _read_ec(key_id, entry)
-    if isinstance(key, Key) and key.thumbprint in PUBLIC_DEMO_KEYS:
+    if isinstance(key, Key) and key.thumbprint in PUBLIC_DEMO_KEYS:  # guard: public-demo-keys
         return IgnoredKey(
             key_id,
             UnusableKey.PUBLIC_DEMO_KEY,
@@ -145,7 +145,7 @@ def _key(
 ) -> Key | IgnoredKey:
     try:
         public = numbers.public_key()
-    except ValueError:
+    except ValueError:  # guard: odd-key-is-ignored
         return IgnoredKey(key_id, UnusableKey.MALFORMED, "the numbers are not those of a key (a point off the curve?)")
     # RFC 7638 §3: the members in lexical order, without white space.
     canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()

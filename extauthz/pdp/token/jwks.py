@@ -115,7 +115,7 @@ def parse_key_set(document: bytes) -> KeySet | KeySetFault:
             ignored.append(IgnoredKey(key.key_id, UnusableKey.TOO_MANY_UNDER_ONE_ID, detail))
             continue
         by_key_id[key.key_id] = (*same_id, key)
-    if not by_key_id:
+    if not by_key_id:  # guard: empty-key-set
         reasons = "; ".join(dict.fromkeys(key.detail for key in ignored))[:MAX_REASONS_CHARS] or "the set is empty"
         return KeySetFault(KeySetFaultKind.NO_USABLE_KEY, f"no key of the set can be used: {reasons}", tuple(ignored))
     keys = tuple(key for same_id in by_key_id.values() for key in same_id)

@@ -74,7 +74,7 @@ class SignedToken:
 
 def digest_of(token: str) -> bytes:
     """`UnverifiedToken.digest` of a text that was not inspected. Only for looking up a token seen before."""
-    return sha256(token.encode(errors="surrogatepass")).digest()
+    return sha256(token.encode(errors="surrogatepass")).digest()  # guard: whole-token
 
 
 def inspect(token: str) -> UnverifiedToken | TokenFault:
@@ -109,7 +109,8 @@ def inspect(token: str) -> UnverifiedToken | TokenFault:
         return TokenFault(
             Reason.TOKEN_KEY_UNKNOWN, "the header has no `kid`, so that no key can be chosen for the token"
         )
-    return UnverifiedToken(jws.header, issuer, sha256(text).digest(), claims, jws.signing_input, jws.signature)
+    digest = sha256(text).digest()  # guard: whole-token-inspected
+    return UnverifiedToken(jws.header, issuer, digest, claims, jws.signing_input, jws.signature)
 
 
 def verify_signature(token: UnverifiedToken, keys: tuple[Key, ...]) -> SignedToken | None:
@@ -128,4 +129,4 @@ def verify_signature(token: UnverifiedToken, keys: tuple[Key, ...]) -> SignedTok
 def revocation_digests(token: UnverifiedToken) -> tuple[bytes, ...]:
     """The digests under which this token may have been revoked: its own, and for ECDSA that of its second spelling."""
     twin = twin_digest(token.algorithm, token.signing_input, token.signature)
-    return (token.digest,) if twin is None else (token.digest, twin)
+    return (token.digest,) if twin is None else (token.digest, twin)  # guard: second-spelling

@@ -85,11 +85,17 @@ class Signer:
 
 def framed_digest(*parts: Part) -> str:
     """SHA-256 in hexadecimal over the parts, each preceded by its length, so that no two part lists collide."""
-    return hashlib.sha256(_framed(parts)).hexdigest()
+    return hashlib.sha256(_framed(parts)).hexdigest()  # guard: whole-digest
 
 
 def _tag(hmac_key: bytes, kind: str, key: str, head: bytes, payload: bytes) -> bytes:
-    return hmac.digest(hmac_key, _framed((kind, key, head, payload)), "sha256")
+    signed = (
+        kind,  # guard: kind-signed
+        key,  # guard: key-signed
+        head,
+        payload,
+    )
+    return hmac.digest(hmac_key, _framed(signed), "sha256")
 
 
 def _framed(parts: Sequence[Part]) -> bytes:
@@ -97,5 +103,5 @@ def _framed(parts: Sequence[Part]) -> bytes:
     for part in parts:
         # `surrogatepass`: text from outside may hold lone surrogates, and must give a digest all the same.
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        frames += (_LENGTH.pack(len(data)), data)
+        frames += (_LENGTH.pack(len(data)), data)  # guard: framed
     return b"".join(frames)

@@ -11,10 +11,12 @@ from extauthz.pdp.policy import Policy
 from extauthz.service.cache.bounded_cache import BoundedCache
 from extauthz.service.cache.keyed_lock import KeyedLock
 from extauthz.service.cache.signed_entry import Signer
+from extauthz.service.check.decisions import DecisionLookup
 from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.revocation.revocations import Revocations
 from extauthz.service.sessions.bindings import Bindings
 from extauthz.service.sessions.lookups import Lookups
+from extauthz.service.tokens.lookup import TokenLookup
 from extauthz.service.tokens.negative_cache import NegativeCache
 
 MAX_CALLERS: Final = 20_000
@@ -84,6 +86,17 @@ class SharedState:
     locks: KeyedLock = field(default_factory=KeyedLock)
     session_lookups: Lookups = field(default_factory=Lookups)
     revocations: Revocations = field(default_factory=Revocations)
+
+    @property
+    def tokens(self) -> TokenLookup:
+        """What finds out about tokens that are not cached as accepted."""
+        caches = self.caches
+        return TokenLookup(self.ring, caches.callers, caches.refusals, self.locks, self.signer, self.soon)
+
+    @property
+    def decisions(self) -> DecisionLookup:
+        """What finds decisions that are not cached."""
+        return DecisionLookup(self.caches.decisions, self.locks, self.signer, self.soon)
 
     def soon(self, until: float, now: float) -> float:
         """When to forget what may be remembered until then: at a moment of this process's own, a little earlier."""

@@ -80,11 +80,12 @@ class KeyService:
         issuer, now = need.issuer, self._clock()
         held = self._ring.held(issuer, now)
         if held is None:
-            if self._ring.may_fetch(issuer, now):
+            if self._ring.may_fetch(issuer, now):  # guard: fetch-limited
                 await self._fly(issuer, tokens_ask=False)
-        elif need.cause is not KeysCause.NONE_HELD and self._ring.may_refetch(issuer, now):
+        elif need.cause is not KeysCause.NONE_HELD and self._ring.may_refetch(issuer, now):  # guard: refetch-limited
             await self._fly(issuer, tokens_ask=True)
         held = self._ring.held(issuer, self._clock())
+        # guard: no-built-in-keys - there is nothing to fall back on
         return KeysUnavailable(self._ring.entry(issuer).last_fault or NOT_YET) if held is None else held
 
     async def warm(self, issuers: Iterable[Issuer]) -> None:
@@ -148,7 +149,7 @@ class KeyService:
 
     async def _refetch(self, issuer: Issuer) -> None:
         now = self._clock()
-        self._ring.hold_off(issuer, now + REFETCH_INTERVAL_S)
+        self._ring.hold_off(issuer, now + REFETCH_INTERVAL_S)  # guard: refetch-holds-off
         known = self._ring.entry(issuer).fetched_at
         if self._is_newer(shared := await self._read(issuer, now), known) and self._adopt_shared(issuer, shared):
             self._ring.hold_off(issuer, now + LOOK_AGAIN_S)

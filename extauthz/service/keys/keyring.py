@@ -89,8 +89,8 @@ class KeyRing:
 
     def held(self, issuer: Issuer, now: float) -> KeySet | None:
         """The set to check tokens with; None when there is none or it is older than the stale ceiling."""
-        held = self._held.get((issuer.issuer, issuer.jwks_uri), _NOTHING)
-        if held.key_set is None or now - held.fetched_at > self._terms.jwks_max_stale_s:
+        held = self._held.get((issuer.issuer, issuer.jwks_uri), _NOTHING)  # guard: keys-of-the-issuer
+        if held.key_set is None or now - held.fetched_at > self._terms.jwks_max_stale_s:  # guard: stale-ceiling
             return None
         return held.key_set
 
@@ -137,6 +137,7 @@ class KeyRing:
             lambda held: replace(
                 held,
                 failures=held.failures + 1,
+                # guard: retry-later - an issuer that fails is asked less and less often
                 retry_at=now + min(MAX_RETRY_S, FIRST_RETRY_S * 2.0 ** min(held.failures, 10)) * spread,
                 last_fault=detail,
             ),

@@ -23,12 +23,14 @@ from extauthz.pdp.revocation.revocation import OPERATOR_SOURCE, Key, Revocation,
 from extauthz.pdp.token.claims import shown
 from extauthz.pdp.token.signed_token import SignedToken, inspect
 from extauthz.pdp.token.token_fault import TokenFault
+from extauthz.service.asking import drive
+from extauthz.service.call import Moment
 from extauthz.service.keys.keyring import KeyRing
-from extauthz.service.needs import Answer, Need, Resolved
+from extauthz.service.needs import Answer, Awaited, Need, NeedLock, Resolved
 from extauthz.service.revocation.bounds import MAX_OF_TOKENS
 from extauthz.service.revocation.replay import Replays
 from extauthz.service.revocation.revoking import Refused, RefusedCause, Revoker, Spread
-from extauthz.service.tokens.authentication import Moment, signed_by
+from extauthz.service.tokens.authentication import signed_by
 
 CASDOOR: Final = "casdoor"
 """The profile of issuers that send notifications and webhooks."""
@@ -194,17 +196,16 @@ class Events:
         token = inspect(text)
         if isinstance(token, TokenFault):
             return NotTaken(NotTakenCause.INVALID, token.detail)
-        steps = signed_by(token, issuer, self._ring, Moment(now=self._clock(), deadline=None))
-        try:
-            need = next(steps)
-            while True:
-                need = steps.send(Resolved(answer=self._supply(need), now=self._clock()))
-        except StopIteration as finished:
-            signed = finished.value
+        moment = Moment(now=self._clock(), deadline=None)
+        signed = drive(signed_by(token, issuer, self._ring, moment), self._resolved)
         if isinstance(signed, SignedToken):
             return signed
         cause = NotTakenCause.INVALID if isinstance(signed, Deny) else NotTakenCause.UNAVAILABLE
         return NotTaken(cause, signed.detail)
+
+    def _resolved(self, need: Awaited) -> Resolved:
+        answer = None if isinstance(need, NeedLock) else self._supply(need)
+        return Resolved(answer=answer, now=self._clock())
 
     def _read(
         self, kind: EventKind, issuer: Issuer, found: CasdoorEvent | Ignored | EventFault, life_s: float

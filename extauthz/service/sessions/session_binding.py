@@ -18,20 +18,20 @@ Of a session id only a digest is kept, and in the store neither id nor owner but
 (`service.cache.signed_entry`).
 """
 
-from collections.abc import Generator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from extauthz.pdp.decision.decision import Deny, Indeterminate
 from extauthz.pdp.reason import Reason
+from extauthz.service.asking import Asking, ask
 from extauthz.service.cache.bounded_cache import ENTRY_BYTES
 from extauthz.service.cache.signed_entry import Signer, framed_digest
-from extauthz.service.needs import EntryUnavailable, Need, NeedBinding, NeedStored, Resolved, Write
+from extauthz.service.call import Moment
+from extauthz.service.needs import EntryUnavailable, NeedBinding, NeedStored, Write
 from extauthz.service.sessions.binding import KIND, TTL_S, Binding
 from extauthz.service.sessions.bindings import Bindings
 from extauthz.service.sessions.lookups import Lookups
 from extauthz.service.sessions.session_use import SessionUse
-from extauthz.service.tokens.authentication import Moment
 
 CONFIRM_S: Final = 30.0
 """How long memory answers for itself: what ends on one replica is ended on all within this time."""
@@ -63,7 +63,7 @@ _ASK_AGAIN: Final = "whose the session is cannot be told at the moment: try agai
 
 def use_session(
     use: SessionUse, bindings: Bindings, lookups: Lookups, signer: Signer | None, moment: Moment
-) -> Generator[Need, Resolved, SessionRuling]:
+) -> Asking[SessionRuling]:
     """Rule on one use; the first to come with an id becomes its owner."""
     name = framed_digest(*use.session)
     known = bindings.get(name, moment.now)
@@ -123,7 +123,7 @@ def _ruling(binding: Binding, use: SessionUse, signer: Signer | None) -> Session
 
 def _looked_up(
     use: SessionUse, known: Binding | None, lookups: Lookups, signer: Signer, moment: Moment
-) -> Generator[Need, Resolved, tuple[Binding, tuple[Write, ...]] | EntryUnavailable]:
+) -> Asking[tuple[Binding, tuple[Write, ...]] | EntryUnavailable]:
     """The binding by memory and store together, and what the store has to be told."""
     if not lookups.take(use.account):
         return EntryUnavailable("the user has as many look-ups of sessions under way as one may have")
@@ -135,7 +135,7 @@ def _looked_up(
 
 def _confirmed(
     use: SessionUse, known: Binding | None, signer: Signer, moment: Moment
-) -> Generator[Need, Resolved, tuple[Binding, tuple[Write, ...]] | EntryUnavailable]:
+) -> Asking[tuple[Binding, tuple[Write, ...]] | EntryUnavailable]:
     """Ask the store under the name that the session has by each secret.
 
     While secrets are being rotated, processes have different first secrets, and during the first and the last of the
@@ -160,14 +160,14 @@ def _confirmed(
         puts = mine.owner in names or (known is not None and secret == 0)
         ttl_s = max(1, int(mine.until - moment.now))
         value = mine.sealed(signer, secret)
-        resolved = yield NeedBinding(key=key, value=value, ttl_s=ttl_s) if puts else NeedStored(key=key)
-        moment.resumed(resolved)
-        if resolved.answer is None and not puts:
+        need = NeedBinding(key=key, value=value, ttl_s=ttl_s) if puts else NeedStored(key=key)
+        answer = yield from ask(need, moment)
+        if answer is None and not puts:
             continue
-        found = Binding.opened(signer, key, resolved.answer)
+        found = Binding.opened(signer, key, answer)
         if found is None:
             unread = EntryUnavailable("the shared store's answer is not ours")
-            return resolved.answer if isinstance(resolved.answer, EntryUnavailable) else unread
+            return answer if isinstance(answer, EntryUnavailable) else unread
         stored[secret] = found
         one_owner = found.owner == mine.owner or (found.owner in names and mine.owner in names)
         # Who was there first, by the store's own order: clocks of two processes may differ.

@@ -9,8 +9,6 @@
 5. Where the issuer has introspection, it has the last word.
 """
 
-from collections.abc import Generator
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from extauthz.pdp.decision.decision import Deny, Indeterminate
@@ -19,63 +17,34 @@ from extauthz.pdp.principal import VerifiedToken
 from extauthz.pdp.reason import Reason
 from extauthz.pdp.token.access_token import SignedToken, TokenFault, UnverifiedToken, judge, screen, verify_signature
 from extauthz.pdp.token.jwks import KeySet
+from extauthz.service.asking import Asking, ask
 from extauthz.service.cache.signed_entry import framed_digest
+from extauthz.service.call import Moment
 from extauthz.service.keys.keyring import KeyRing
-from extauthz.service.needs import (
-    Introspected,
-    KeysCause,
-    KeysUnavailable,
-    Need,
-    NeedIntrospection,
-    NeedKeys,
-    Resolved,
-)
+from extauthz.service.needs import Introspected, KeysCause, KeysUnavailable, NeedIntrospection, NeedKeys
 
 Refusal: TypeAlias = Deny | Indeterminate
-
-
-@dataclass(slots=True)
-class Moment:
-    """The present of one check: it moves on when the check had to wait. Unix seconds."""
-
-    now: float
-    deadline: float | None
-
-    def resumed(self, resolved: Resolved) -> None:
-        """The check goes on."""
-        self.now = resolved.now
-
-    @property
-    def too_late(self) -> bool:
-        """Whether the proxy has stopped waiting."""
-        return self.deadline is not None and self.now >= self.deadline
-
-
-TOO_LATE = Indeterminate(reason=Reason.DEADLINE_EXCEEDED, detail="waiting for keys, store or issuer took too long")
 
 
 def issuer_of(token: UnverifiedToken, resource: Resource) -> Issuer | None:
     """The resource's issuer that the token claims to be from (RFC 8414 §3.3: compared byte for byte)."""
     for issuer in resource.issuers:
-        if issuer.issuer == token.issuer:
+        if issuer.issuer == token.issuer:  # guard: issuer-configured
             return issuer
     return None
 
 
 def authenticate(
     signed: SignedToken, *, text: str, issuer: Issuer, resource: Resource, moment: Moment
-) -> Generator[Need, Resolved, VerifiedToken | Refusal]:
+) -> Asking[VerifiedToken | Refusal]:
     """Steps 4 and 5. `text` is the token as sent, for the issuer alone."""
     verified = judge_claims(signed, issuer, resource, moment)
     if not isinstance(verified, VerifiedToken) or issuer.introspection is None:
         return verified
     principal = verified.principal
     caller = framed_digest(issuer.issuer, principal.organization, principal.subject)
-    resolved = yield NeedIntrospection(issuer=issuer, token=text, caller=caller)
-    moment.resumed(resolved)
-    if moment.too_late:
-        return TOO_LATE
-    match resolved.answer:
+    answer = yield from ask(NeedIntrospection(issuer=issuer, token=text, caller=caller), moment)
+    match answer:
         case Introspected.ACTIVE:
             return verified
         case Introspected.INACTIVE:
@@ -96,7 +65,7 @@ def judge_claims(signed: SignedToken, issuer: Issuer, resource: Resource, moment
 
 def with_good_signature(
     token: UnverifiedToken, issuer: Issuer, ring: KeyRing, moment: Moment
-) -> Generator[Need, Resolved, SignedToken | Refusal]:
+) -> Asking[SignedToken | Refusal]:
     """Step 3, after what the issuer's terms say of the header."""
     fault = screen(token, issuer)
     if fault is not None:
@@ -105,16 +74,14 @@ def with_good_signature(
     return signed
 
 
-def signed_by(
-    token: UnverifiedToken, issuer: Issuer, ring: KeyRing, moment: Moment
-) -> Generator[Need, Resolved, SignedToken | Refusal]:
+def signed_by(token: UnverifiedToken, issuer: Issuer, ring: KeyRing, moment: Moment) -> Asking[SignedToken | Refusal]:
     """Check the signature with the issuer's keys, and once with newer ones where it may not fit for want of them."""
     keys = ring.held(issuer, moment.now)
     asked = keys is None
     if keys is None:
-        answer = yield from _ask(issuer, KeysCause.NONE_HELD, moment)
+        answer = yield from _keys(issuer, KeysCause.NONE_HELD, moment)
         if not isinstance(answer, KeySet):
-            return answer
+            return answer  # guard: keys-or-nothing
         keys = answer
     while True:
         candidates = keys.candidates(token.key_id, token.algorithm)
@@ -122,23 +89,20 @@ def signed_by(
         if signed is not None:
             return signed
         cause = KeysCause.BAD_SIGNATURE if candidates else KeysCause.UNKNOWN_KEY
-        if asked or not ring.may_refetch(issuer, moment.now):
+        if asked or not ring.may_refetch(issuer, moment.now):  # guard: refetch-interval
             return _not_signed(cause, issuer)
         asked = True
-        answer = yield from _ask(issuer, cause, moment)
+        answer = yield from _keys(issuer, cause, moment)
         if not isinstance(answer, KeySet):
             return answer
         keys = answer
 
 
-def _ask(issuer: Issuer, cause: KeysCause, moment: Moment) -> Generator[Need, Resolved, KeySet | Indeterminate]:
-    resolved = yield NeedKeys(issuer=issuer, cause=cause)
-    moment.resumed(resolved)
-    if moment.too_late:
-        return TOO_LATE
-    match resolved.answer:
+def _keys(issuer: Issuer, cause: KeysCause, moment: Moment) -> Asking[KeySet | Indeterminate]:
+    answer = yield from ask(NeedKeys(issuer=issuer, cause=cause), moment)
+    match answer:
         case KeySet():
-            return resolved.answer
+            return answer
         case KeysUnavailable(detail):
             return Indeterminate(reason=Reason.KEYS_UNAVAILABLE, detail=f"keys of issuer {issuer.name}: {detail}")
         case _:

@@ -29,7 +29,7 @@ def _complete_connection_manager(manager: Tree, edge: Edge) -> None:
     check["failure_mode_allow"] = False
     check["with_request_body"]["allow_partial_message"] = False
     manager.setdefault("xff_num_trusted_hops", 0)
-    filters.insert(at, _body_size_limit(edge.max_body_bytes))
+    filters.insert(at, _body_size_limit(edge.max_body_bytes))  # guard: only-needed-filters
 
 
 def _body_size_limit(max_request_bytes: int) -> Tree:

@@ -248,7 +248,7 @@ def _matches(site: Site) -> Iterator[tuple[RouteMatch, str]]:
         # With a slash at the end it is the same resource, and means the same path of the upstream: frameworks answer
         # the other spelling of their own path with a redirect.
         yield RouteMatch(path=f"{own}/"), new or own
-        yield RouteMatch(path_separated_prefix=own), new
+        yield RouteMatch(path_separated_prefix=own), new  # guard: own-paths-only
     elif not new:
         yield RouteMatch(prefix="/"), ""
     else:

@@ -25,7 +25,7 @@ from extauthz.pdp.policy import (
     Issuer,
     Policy,
     Resource,
-    SharedDecisions,
+    Sharing,
     UpstreamHeaders,
     WhenStale,
 )
@@ -97,9 +97,7 @@ def test_the_example_gives_no_advice() -> None:
 
 def test_every_key_arrives_in_the_policy() -> None:
     policy = good("everything")
-    assert policy.cache == CacheTerms(
-        max_ttl_s=30, jwks_ttl_s=600, jwks_max_stale_s=172_800, shared=SharedDecisions.ALWAYS
-    )
+    assert policy.cache == CacheTerms(max_ttl_s=30, jwks_ttl_s=600, jwks_max_stale_s=172_800, shared=Sharing.ALWAYS)
     assert policy.when_stale is WhenStale.DENY
     door, weather = policy.issuers["door"], policy.resources["weather"]
     assert door.leeway_s == 45

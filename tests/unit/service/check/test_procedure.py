@@ -18,6 +18,7 @@ from extauthz.service.needs import (
     NeedBinding,
     NeedIntrospection,
     NeedKeys,
+    NeedStored,
 )
 from tests.support import tokens
 from tests.support.checks import Seen, call_tool, check_request, message, seen
@@ -502,13 +503,43 @@ def fleet() -> World:
     return replace(world(), signer=Signer([SECRET]))
 
 
-def test_a_decision_of_one_process_is_a_hit_in_another_that_has_no_keys() -> None:
+def test_what_one_process_found_is_a_hit_in_another_that_has_no_keys() -> None:
     one = fleet()
     assert ask(good(), one).allowed
     other = one.sibling(keys=None)
     answer = ask(good(), other)
     assert (answer.allowed, answer.metadata["cache"]) == (True, "redis")
-    assert kinds(other.needs) == ["NeedStored"]
+    assert asked(other) == ["token", "decision"]
+
+
+def asked(where: World) -> list[str]:
+    """The kinds of entries that the store was asked for."""
+    return [need.key.partition(":")[0] for need in where.needs if isinstance(need, NeedStored)]
+
+
+def test_a_token_entry_counts_only_for_its_token_and_says_nothing_of_operations() -> None:
+    one = fleet()
+    ask(good(), one)
+    other = one.sibling(keys=None)
+    assert ask(check_request(token=mint("weather:write")), other).reason == Reason.KEYS_UNAVAILABLE
+    assert ask(good(body=call_tool("get_other")), other).allowed
+    assert ask(good(body=call_tool("set_alert")), other).reason == Reason.SCOPE_INSUFFICIENT
+    assert ask(good(body=call_tool("purge")), other).reason == Reason.POLICY_DENIED
+
+
+def without(where: World, kind: str) -> None:
+    """All entries of this kind go from the store."""
+    for key in [key for key in where.store if key.startswith(f"{kind}:")]:
+        del where.store[key]
+
+
+def test_a_decision_entry_says_nothing_of_the_token() -> None:
+    one = fleet()
+    ask(good(), one)
+    without(one, "token")
+    other = one.sibling(keys=None)
+    assert ask(good(), other).reason == Reason.KEYS_UNAVAILABLE
+    assert asked(other) == ["token"]
 
 
 @pytest.mark.parametrize(
@@ -519,11 +550,13 @@ def test_a_decision_of_one_process_is_a_hit_in_another_that_has_no_keys() -> Non
         {"token": mint("weather:write")},
     ],
 )
-def test_an_entry_counts_only_for_what_it_was_made_for(change: dict[str, object]) -> None:
+def test_a_decision_entry_counts_only_for_what_it_was_made_for(change: dict[str, object]) -> None:
     one = fleet()
     ask(good(), one)
-    other = one.sibling(keys=None)
-    assert ask(check_request(**{"token": mint(), **change}), other).reason == Reason.KEYS_UNAVAILABLE  # type: ignore[arg-type]
+    without(one, "token")
+    other = one.sibling()
+    assert ask(check_request(**{"token": mint(), **change}), other).metadata["cache"] == "none"  # type: ignore[arg-type]
+    assert asked(other) == ["token", "decision"]
 
 
 def test_an_entry_of_another_policy_is_not_found() -> None:
@@ -549,31 +582,68 @@ def hostile(entry: bytes, other: bytes) -> list[bytes]:
         entry + b"\x00",
         entry[:-40] + bytes([entry[-40] ^ 1]) + entry[-39:],
         other,
-        b'[1,"allow","allowed",0,9999999999]',
-        entry.replace(b"deny", b"allow"),
+        b'[2,"allow",0,9999999999]',
+        entry.replace(b'"valid"', b'"allow"').replace(b",0,", b",1,"),
     ]
 
 
+def entry_of(where: World, kind: str) -> tuple[str, bytes]:
+    ((key, entry),) = ((key, entry) for key, entry in where.store.items() if key.startswith(f"{kind}:"))
+    return key, entry
+
+
+FORGED = {"token": b'[2,"valid",9999999999]', "decision": b'[2,"allow",0,9999999999]'}
+
+
 @pytest.mark.parametrize("index", range(8))
-def test_a_hostile_entry_is_a_miss(index: int) -> None:
-    one = fleet()
-    ask(good(body=call_tool("set_alert")), one)
-    (key, entry) = next(iter(one.store.items()))
-    foreign = Signer([b"1" * 32]).sign("decision", key, b'[1,"allow","allowed",0,9999999999]', 9999999999)
-    one.store[key] = hostile(entry, foreign)[index]
-    other = one.sibling(keys=None)
-    assert ask(good(body=call_tool("set_alert")), other).reason == Reason.KEYS_UNAVAILABLE
-
-
-def test_an_entry_moved_to_another_key_is_a_miss() -> None:
+@pytest.mark.parametrize("kind", ["token", "decision"])
+def test_a_hostile_entry_is_a_miss(kind: str, index: int) -> None:
     one = fleet()
     ask(good(), one)
-    (allowed,) = one.store
-    ask(check_request(token=mint("")), one)
-    (refused,) = set(one.store) - {allowed}
-    one.store[refused] = one.store[allowed]
-    other = one.sibling(keys=None)
-    assert ask(check_request(token=mint("")), other).reason == Reason.KEYS_UNAVAILABLE
+    key, entry = entry_of(one, kind)
+    foreign = Signer([b"1" * 32]).sign(kind, key, FORGED[kind], 9999999999)
+    one.store[key] = hostile(entry, foreign)[index]
+    assert one.store[key] != entry
+    missed(kind, one)
+
+
+def missed(kind: str, one: World) -> None:
+    """Another process goes by no entry of this kind: one without keys finds no token, one with keys decides itself."""
+    if kind == "token":
+        assert ask(good(), one.sibling(keys=None)).reason == Reason.KEYS_UNAVAILABLE
+    else:
+        without(one, "token")
+        assert ask(good(), one.sibling()).metadata["cache"] == "none"
+
+
+@pytest.mark.parametrize("kind", ["token", "decision"])
+def test_an_entry_moved_to_another_key_is_a_miss(kind: str) -> None:
+    one = fleet()
+    ask(good(), one)
+    key, _ = entry_of(one, kind)
+    second = one.sibling(store={})
+    ask(check_request(token=mint(jti="second")), second)
+    _, other_entry = entry_of(second, kind)
+    one.store[key] = other_entry
+    missed(kind, one)
+
+
+@pytest.mark.parametrize(("kind", "other_kind"), [("token", "decision"), ("decision", "token"), ("token", "binding")])
+def test_an_entry_of_one_kind_is_never_one_of_another(kind: str, other_kind: str) -> None:
+    """Neither moved, nor written under the right key with what the right kind would say."""
+    one = fleet()
+    ask(in_session("s1", mint()), one)
+    key, _ = entry_of(one, kind)
+    _, other_entry = entry_of(one, other_kind)
+    signer = Signer([SECRET])
+    for entry in (other_entry, signer.sign(other_kind, key, FORGED[kind], 9999999999)):
+        one.store[key] = entry
+        missed(kind, replace(one, store=dict(one.store)))
+    # Such an entry under its own kind is what would have done.
+    one.store[key] = signer.sign(kind, key, FORGED[kind], 9999999999)
+    if kind == "decision":
+        without(one, "token")
+    assert ask(good(), one.sibling(keys=None if kind == "token" else one.keys)).metadata["cache"] == "redis"
 
 
 def test_the_store_is_not_asked_about_a_token_of_an_invented_key() -> None:
@@ -582,13 +652,14 @@ def test_the_store_is_not_asked_about_a_token_of_an_invented_key() -> None:
     assert "NeedStored" not in kinds(one.needs)
 
 
-def test_a_denial_is_shared_as_a_denial() -> None:
+def test_a_denial_stays_a_denial_in_another_process() -> None:
     """A cached denial must never be read as an allow."""
     one = fleet()
     ask(good(body=call_tool("purge")), one)
     other = one.sibling(keys=None)
     answer = ask(good(body=call_tool("purge")), other)
     assert (answer.reason, answer.metadata["cache"]) == (Reason.POLICY_DENIED, "redis")
+    assert [key.partition(":")[0] for key in one.store] == ["token"]
 
 
 def test_what_was_learnt_from_an_entry_is_forgotten_no_later_than_the_entry_says() -> None:
@@ -608,7 +679,7 @@ def test_nothing_in_the_store_names_token_subject_scope_or_session() -> None:
     token = mint()
     ask(in_session("session-1", token), one)
     text = json.dumps({key: value.decode("latin-1") for key, value in one.store.items()})
-    assert len(one.store) == 2
+    assert sorted(key.partition(":")[0] for key in one.store) == ["binding", "decision", "token"]
     for secret in (token, token[-40:], tokens.SUBJECT, "weather:read", "session-1", "acme", tokens.CLIENT):
         assert secret not in text
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from extauthz.pdp.policy import CacheTerms, SharedDecisions
+from extauthz.pdp.policy import CacheTerms, Sharing
 from extauthz.pdp.reason import Reason
 from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.call import Call
@@ -39,7 +39,7 @@ def fleet() -> tuple[World, World]:
 
 def asking(*secrets: bytes) -> World:
     """A world that asks its store about sessions only."""
-    return World(policy=policy(weather(), cache=CacheTerms(shared=SharedDecisions.NEVER)), signer=Signer(secrets))
+    return World(policy=policy(weather(), cache=CacheTerms(shared=Sharing.NEVER)), signer=Signer(secrets))
 
 
 def later(seconds: float, *worlds: World) -> None:

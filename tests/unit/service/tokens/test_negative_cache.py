@@ -216,4 +216,4 @@ def test_a_bad_signature_is_not_remembered_where_another_process_can_vouch_for_t
     assert one.ask(token).reason == Reason.TOKEN_SIGNATURE
     assert newer.ask(token).allowed
     assert one.ask(token).metadata["cache"] == "redis"
-    assert kinds(one.needs) == ["NeedStored", "NeedStored"]
+    assert kinds(one.needs) == ["NeedStored", "NeedStored", "NeedStored"]
