@@ -159,6 +159,7 @@ def test_without_a_free_seat_a_session_is_not_taken_for_nobodys(loop: IoLoop) ->
     one = bench(loop, seats=0, shared=True)
     refused = one.ask(check_request(token=mint(), headers={"mcp-session-id": "s1"}))
     assert (refused.status, refused.reason, refused.headers["retry-after"]) == (503, "deadline_exceeded", "5")
+    assert "too many checks are waiting" in one.watching.seen[-1].detail
     assert len(one.world.shared_state.caches.bindings) == 0
 
 
