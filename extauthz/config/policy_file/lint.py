@@ -56,6 +56,25 @@ def advise(policy: PolicyShape, report: Report) -> None:
         if resource.audiences and open_issuers:
             message = f"any signed-in user of {open_issuers[0]} can get a token with a client id as audience"
             report.advise((*path, "audiences"), message, f"list `clients` at issuer {open_issuers[0]}", on_key=True)
+        if open_issuers:
+            _advise_self_service(path, resource, open_issuers[0], report)
+
+
+def _advise_self_service(path: Path, resource: ResourceShape, issuer: str, report: Report) -> None:
+    """Casdoor grants whatever scopes a client asks for (casdoor.md §6.4): alone they are no permission."""
+    alone = [
+        index
+        for index, rule in enumerate(resource.rules)
+        if rule.effect == "allow" and not rule.when and not set(rule.scopes) <= set(resource.baseline)
+    ]
+    if alone:
+        more = f" (and {len(alone) - 1} more rules)" if len(alone) > 1 else ""
+        scopes = " ".join(resource.rules[alone[0]].scopes)
+        message = (
+            f"nothing but the scope {quoted(scopes)} is asked for{more}, and every client of {issuer} can ask for it"
+        )
+        hint = f"list `clients` at issuer {issuer}, or add a `when` about the principal"
+        report.advise((*path, "rules", alone[0], "scopes"), message, hint, on_key=True)
 
 
 def _any_client_of_casdoor(issuer: IssuerShape) -> bool:

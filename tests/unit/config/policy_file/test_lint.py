@@ -58,6 +58,11 @@ def test_only_casdoor_lets_tenants_add_signing_keys() -> None:
 
 
 ADVICE = {
+    "scopes that every client can ask for": (
+        changed((", clients: [desktop]", "")),
+        (12, 49),
+        'nothing but the scope "write" is asked for, and every client of door can ask for it',
+    ),
     "issuer nobody uses": (
         changed(("resources:", '  spare: {issuer: "https://spare.example.com", profile: rfc9068}\nresources:')),
         (4, 3),
@@ -247,3 +252,20 @@ def test_a_policy_with_faults_gets_no_advice() -> None:
     review = review_bytes(with_rules("{methods: [tool/call], scopes: [wirte]}").encode(), "x.yaml")
     assert isinstance(review.policy, PolicyFaults)
     assert review.advice == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        changed(
+            (", clients: [desktop]", ""), ("scopes: [write]}", "scopes: [write], when: \"'ops' in principal.roles\"}")
+        ),
+        changed(
+            (", clients: [desktop]", ""), ("scopes: [write]}", "scopes: [read]}"), (", write: {includes: [read]}", "")
+        ),
+        changed((", clients: [desktop]", ", profile: rfc9068"), ("organizations: [acme], ", "")) + "",
+    ],
+    ids=["a condition", "the baseline only", "another kind of issuer"],
+)
+def test_scopes_are_enough_where_something_else_limits_them(text: str) -> None:
+    assert not [one for one in advice(text) if "can ask for it" in one.message]
