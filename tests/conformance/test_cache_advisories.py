@@ -18,8 +18,7 @@ from extauthz.service.cache.signed_entry import Signer, framed_digest
 from extauthz.service.cache.statement import Statement
 from extauthz.service.check.decisions import decision_key, permit_of, stored_decision_key, words_of
 from extauthz.service.needs import Answer, Introspected, Need, NeedIntrospection, NeedStored
-from extauthz.service.tokens.lookup import TokenKey
-from extauthz.service.tokens.stored_token import stored_token_key, valid_until
+from extauthz.service.tokens.stored_token import TokenKey, stored_token_key, valid_until
 from tests.support.checks import Seen, call_tool, check_request, message
 from tests.support.policies import policy, resource, rule
 from tests.support.world import CASDOOR, RULES, World, mint, weather
@@ -175,9 +174,9 @@ def test_functions_host_11933_msal_node_8705_wallet_318_no_two_lists_of_parts_sh
         stored_key("r", "weatherd", b"", operation("tools/call", "ab")),
         stored_key("rw", "eather", b"d", operation("tools/call", "ab")),
         stored_key("r", "weather", b"d", operation("tools/cal", "lab")),
-        stored_token_key("r", "weather", b"d"),
-        stored_token_key("r", "weatherd", b""),
-        stored_token_key("rw", "eather", b"d"),
+        stored_token_key(("r", "weather", b"d")),
+        stored_token_key(("r", "weatherd", b"")),
+        stored_token_key(("rw", "eather", b"d")),
     }
     assert len(keys) == 8
     assert all(len(bytes.fromhex(key.partition(":")[2])) == 32 for key in keys)

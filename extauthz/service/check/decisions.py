@@ -34,7 +34,8 @@ from extauthz.service.cache.statement import Statement, Word, find_statement, le
 from extauthz.service.call import Moment
 from extauthz.service.details import CacheUse
 from extauthz.service.needs import Write
-from extauthz.service.tokens.lookup import TokenKey, cache_until
+from extauthz.service.tokens.lookup import cache_until
+from extauthz.service.tokens.stored_token import TokenKey
 
 KIND: Final = "decision"
 BASELINE: Final = -1
@@ -58,22 +59,11 @@ def decision_key(token: TokenKey, operation: Operation) -> DecisionKey:
 
 def stored_decision_key(key: DecisionKey) -> str:
     """The store's key of a decision: the same parts, and the version of the program that decides."""
-    revision, resource, token_digest, kind, era, known, baseline, method, targets = key
+    *parts, targets = key
     # guard: stored-decision-key-targets - in their order
     names = (part for target in targets for part in (target.kind, target.name))
-    return store_key(
-        KIND,
-        __version__,
-        revision,
-        resource,
-        token_digest,
-        kind,
-        era,
-        str(known),
-        str(baseline),
-        method,  # guard: stored-decision-key-method
-        *names,
-    )
+    texts = (part if isinstance(part, bytes) else str(part) for part in parts)
+    return store_key(KIND, __version__, *texts, *names)
 
 
 class DecisionOutcome(NamedTuple):

@@ -17,7 +17,7 @@ Whether the token was revoked is asked afterwards, however it was found. The bod
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from extauthz.pdp.answer.caller import Caller
 from extauthz.pdp.decision.decision import Deny, Indeterminate
@@ -34,10 +34,7 @@ from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.needs import Write
 from extauthz.service.tokens.authentication import authenticate, issuer_of, judge_claims, with_good_signature
 from extauthz.service.tokens.negative_cache import HeldKeys, NegativeCache
-from extauthz.service.tokens.stored_token import find_valid, leave_valid, stored_token_key
-
-TokenKey: TypeAlias = tuple[str, str, bytes]
-"""Policy revision, resource and digest of the token: what a caller or a refusal is cached under."""
+from extauthz.service.tokens.stored_token import TokenKey, find_valid, leave_valid, stored_token_key
 
 
 def token_key(policy: Policy, resource: Resource, token: str) -> TokenKey:
@@ -123,7 +120,7 @@ class TokenLookup(NamedTuple):
                 return self._not_signed(question, checked, held)
             signed = checked
         # e
-        store_key = stored_token_key(*question.key)
+        store_key = stored_token_key(question.key)
         if signer is not None:
             until = yield from find_valid(store_key, signer, moment)
             judged = None if until is None else judge_claims(SignedToken.vouched(token), issuer, resource, moment)

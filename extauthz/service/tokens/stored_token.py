@@ -6,7 +6,7 @@ already, and judges the claims itself, at its own time: so the statement spares 
 introspection, and nothing else.
 """
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from extauthz.service.asking import Asking
 from extauthz.service.cache.signed_entry import Signer
@@ -14,13 +14,16 @@ from extauthz.service.cache.statement import Statement, find_statement, leave_st
 from extauthz.service.call import Moment
 from extauthz.service.needs import Write
 
+TokenKey: TypeAlias = tuple[str, str, bytes]
+"""Policy revision, resource and digest of the token: what is found out about a token is kept under this."""
+
 KIND: Final = "token"
 VALID: Final = "valid"
 
 
-def stored_token_key(revision: str, resource: str, token_digest: bytes) -> str:
+def stored_token_key(key: TokenKey) -> str:
     """The store's key: the policy's revision holds the terms of the issuer, the digest is that of the whole token."""
-    return store_key(KIND, revision, resource, token_digest)
+    return store_key(KIND, *key)
 
 
 def find_valid(key: str, signer: Signer, moment: Moment) -> Asking[int | None]:

@@ -27,7 +27,7 @@ from extauthz.service.check.decisions import (
     words_of,
 )
 from extauthz.service.needs import Resolved
-from extauthz.service.tokens.lookup import TokenKey
+from extauthz.service.tokens.stored_token import TokenKey
 from tests.support.policies import policy, resource, rule
 from tests.unit.pdp.answer.test_caller import ALICE
 
