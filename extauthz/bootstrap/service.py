@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import secrets
-import threading
 import time
 from collections.abc import Callable
 from random import SystemRandom
@@ -25,6 +24,7 @@ from extauthz.config.settings.settings import RedisSettings, Settings, TlsSettin
 from extauthz.pdp.policy import Policy
 from extauthz.pdp.redaction import Redactor
 from extauthz.runtime.garbage_collection import LOOK_EVERY_S, Collector
+from extauthz.runtime.key_health import KeyHealth
 from extauthz.runtime.policy_reload import PolicyReloader
 from extauthz.runtime.unshared_sessions import unshared_sessions
 from extauthz.service.cache.signed_entry import Signer
@@ -99,8 +99,7 @@ class Service:
             )
         self.revocation = revocation_parts(settings.redis, loop=self._loop, observer=observer, redactor=redactor)
         self.revoker: Revoker = self.revocation.revoker
-        self.warmed = threading.Event()
-        """Set when key sets have been asked for once, whatever came of it."""
+        self.key_health = KeyHealth()
         self.threads = CheckThreads()
         self._shell = BlockingShell(
             active=ActivePolicy.of(policy),
@@ -172,9 +171,10 @@ class Service:
 
     async def _keep_keys_fresh(self) -> None:
         await self._keys.warm(self.policy.issuers.values())
-        self.warmed.set()
         while True:
+            self.key_health.look(self.key_states())
             await self._keys.refresh_due()
+            self.key_health.look(self.key_states())
             await asyncio.sleep(REFRESH_STEP_S)
 
 

@@ -22,8 +22,9 @@ class ServiceStatus:
     def components(self) -> tuple[Component, ...]:
         """What readiness depends on.
 
-        An issuer that cannot be reached does not make the process unready: all replicas would be at once. But a new
-        replica waits for its first attempt to get keys, so that others answer until then.
+        A replica is ready once it has held keys of at least one issuer: a new one that cannot fetch any never takes the
+        place of those that can. An issuer that fails later does not make the process unready: all replicas would be at
+        once.
         """
         service = self._service
         return (
@@ -34,8 +35,8 @@ class ServiceStatus:
             ),
             Component(
                 name="keys",
-                ready=service.warmed.is_set(),
-                detail="" if service.warmed.is_set() else "key sets are being fetched for the first time: wait",
+                ready=service.key_health.ready,
+                detail=service.key_health.detail,
             ),
             self._revocations(),
         )

@@ -11,7 +11,7 @@ import grpc
 import httpx
 import pytest
 
-from extauthz.demo.processes import ProgramError
+from extauthz.demo.processes import ProgramError, free_port
 from tests.support import tokens
 from tests.support.checks import call_tool, check_request
 from tests.support.http_issuer import HttpIssuer
@@ -176,6 +176,26 @@ def test_the_admin_port_tells_how_it_stands(tmp_path: Path, issuer: HttpIssuer) 
         page = httpx.get(f"{admin}/").text
         assert "casdoor" in page
         assert tokens.SUBJECT not in metrics
+
+
+def test_a_replica_that_never_had_a_key_is_not_ready_and_says_why(tmp_path: Path, issuer: HttpIssuer) -> None:
+    """As in a rolling update with a broken egress: the old replica, which has keys, stays ready without its issuer."""
+
+    def ready(served: Served) -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{served.admin_port}/readyz")
+
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with Served(tmp_path, policy_text(issuer.url), name="old") as old:
+        eventually(lambda: ready(old).status_code == 200, "the old replica is ready")
+        with Served(tmp_path, policy_text(nobody), name="new") as new:
+            eventually(lambda: "keys of issuer casdoor cannot be fetched" in new.program.output(), "the log says why")
+            answer = ready(new)
+            assert answer.status_code == 503
+            assert "casdoor: " in answer.text
+            assert not new.ask(good()).allowed
+            assert new.program.output().count("keys of issuer casdoor cannot be fetched") == 1
+        assert old.ask(good()).allowed
+        assert ready(old).status_code == 200
 
 
 def test_each_decision_is_one_audit_line_without_the_token(tmp_path: Path, issuer: HttpIssuer) -> None:
