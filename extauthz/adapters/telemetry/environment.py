@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from extauthz.adapters.telemetry.endpoints import endpoint_faults, endpoint_hints, propagator_hints
+
 
 class TelemetryFault(Exception):
     """A variable that cannot be followed; the message says which and how to mend it."""
@@ -59,11 +61,26 @@ def read_plan(environ: Mapping[str, str]) -> ExportPlan:
     """Read the variables. Raises `TelemetryFault`."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return ExportPlan()
-    return ExportPlan(
+    plan = ExportPlan(
         traces=_exporters(environ, Signal.TRACES),
         metrics=_exporters(environ, Signal.METRICS),
         logs=_exporters(environ, Signal.LOGS),
     )
+    for signal, _ in _by_otlp(plan):
+        for fault in endpoint_faults(environ, signal):
+            raise TelemetryFault(fault)
+    return plan
+
+
+def read_hints(environ: Mapping[str, str], plan: ExportPlan) -> tuple[str, ...]:
+    """What the variables ask for that will hardly work, or is not there: for the log, each once."""
+    hints = [hint for signal, exporter in _by_otlp(plan) for hint in endpoint_hints(environ, signal, exporter)]
+    return tuple(dict.fromkeys((*hints, *propagator_hints(environ))))
+
+
+def _by_otlp(plan: ExportPlan) -> list[tuple[Signal, Exporter]]:
+    signals = ((Signal.TRACES, plan.traces), (Signal.METRICS, plan.metrics), (Signal.LOGS, plan.logs))
+    return [(signal, each) for signal, exporters in signals for each in exporters if each is not Exporter.CONSOLE]
 
 
 def _exporters(environ: Mapping[str, str], signal: Signal) -> tuple[Exporter, ...]:

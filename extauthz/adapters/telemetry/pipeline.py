@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from extauthz import __version__
-from extauthz.adapters.telemetry.environment import read_plan
+from extauthz.adapters.telemetry.environment import read_hints, read_plan
 from extauthz.adapters.telemetry.journal import Journal
 from extauthz.adapters.telemetry.labels import LabelBounds
 from extauthz.adapters.telemetry.line_stream import LineStream
@@ -47,6 +47,8 @@ class Telemetry:
         None for nowhere. `registry` is what `exposition` shows our metrics in: by default that of the process.
         """
         self._plan = read_plan(environ)
+        for hint in read_hints(environ, self._plan):
+            _log.warning("%s", hint)
         self._known_methods = known_methods
         self._audit_descriptor = audit_descriptor if self._plan.audit_lines else None
         self._registry = registry
