@@ -52,8 +52,8 @@ def endpoint_hints(environ: Mapping[str, str], signal: str, protocol: str) -> It
     other = {GRPC_PORT: GRPC, HTTP_PORT: HTTP}.get(port or 0, protocol)
     if other != protocol:
         yield (
-            f"{variable} is {quoted(endpoint)}, and {port} is the port of OTLP over {other}, while {protocol} is spoken: set "
-            f"OTEL_EXPORTER_OTLP_PROTOCOL={other}, or another port"
+            f"{variable} is {quoted(endpoint)}, and {port} is the port of OTLP over {other}, while {protocol} is "
+            f"spoken: set OTEL_EXPORTER_OTLP_PROTOCOL={other}, or another port"
         )
 
 
