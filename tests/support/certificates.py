@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -44,23 +45,25 @@ class Pair:
 class Authority:
     """Signs certificates for 127.0.0.1 and localhost."""
 
-    def __init__(self, name: str = "test authority") -> None:
+    def __init__(self, name: str = "test authority", *, under: Self | None = None) -> None:
+        """With `under` an intermediate: what it issues comes with its own certificate behind it."""
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
-        constraints = x509.BasicConstraints(ca=True, path_length=0)
+        self._under = under
+        constraints = x509.BasicConstraints(ca=True, path_length=None if under is None else 0)
         public = self._key.public_key()
         builder = (
-            _builder(self._name, self._name, public)
+            _builder(self._name, self._name if under is None else under._name, public)
             .add_extension(constraints, critical=True)
             .add_extension(CA_USAGE, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         )
-        self.cert = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        self.cert = builder.sign((under or self)._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, common_name: str = "localhost") -> Pair:
-        """A certificate good for servers and clients."""
+    def issue(self, common_name: str = "localhost", *more: x509.GeneralName) -> Pair:
+        """A certificate good for servers and clients; `more` names besides `localhost` and 127.0.0.1."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+        names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1")), *more]
         cert = (
             _builder(_named(common_name), self._name, key.public_key())
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -68,7 +71,7 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         return Pair(
-            cert=cert.public_bytes(serialization.Encoding.PEM),
+            cert=cert.public_bytes(serialization.Encoding.PEM) + (b"" if self._under is None else self.cert),
             key=key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             ),

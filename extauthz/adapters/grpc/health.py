@@ -14,7 +14,11 @@ from typing import Any, Final
 
 import grpc
 
+from extauthz.adapters.grpc.calls import Refused
+from extauthz.service.call import Call
+
 CHECK_SERVICE: Final = "envoy.service.auth.v3.Authorization"
+CHECK_METHOD: Final = "/grpc.health.v1.Health/Check"
 MAX_WATCHERS: Final = 64
 """Streams of `Watch` at once. Proxies poll with `Check`; gRPC clients hold one `Watch` per connection."""
 
@@ -24,6 +28,8 @@ SERVICE_UNKNOWN: Final = b"\x08\x03"
 
 # What clients send for the whole server (an empty name, written or left out) and for the one service.
 _KNOWN: Final = frozenset({b"", b"\n\x00", b"\n" + bytes([len(CHECK_SERVICE)]) + CHECK_SERVICE.encode()})
+
+_UNKNOWN: Final = Refused(grpc.StatusCode.NOT_FOUND, "no such service here")
 
 _Send = Callable[[bytes | None], None]
 
@@ -65,13 +71,18 @@ class Health:
         self._checks.shutdown(wait=False)
         self._news.shutdown(wait=False)
 
+    def check(self, request: bytes, _: Call | None) -> bytes | Refused:
+        """`Check`: how the service stands."""
+        return self._status if request in _KNOWN else _UNKNOWN
+
     def handler(self) -> Any:
         """The gRPC handler of the service."""
 
-        def check(request: bytes, context: Any) -> bytes:
-            if request not in _KNOWN:
-                context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
-            return self._status
+        def check(request: bytes, context: Any) -> bytes | Refused:
+            answer = self.check(request, None)
+            if isinstance(answer, Refused):
+                context.abort(answer.code, answer.details)
+            return answer
 
         def watch(request: bytes, context: Any, send: _Send) -> None:
             self._watch(request, context, send)

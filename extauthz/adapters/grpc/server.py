@@ -1,8 +1,8 @@
 """The gRPC transport: `/envoy.service.auth.v3.Authorization/Check` on raw bytes, health, TLS and an orderly end.
 
-Checks take the fast lane (`lane`) where grpcio has what it needs. Otherwise they go through grpcio's synchronous
-server with few threads, which answers about a third more of them per core than its asyncio server. What must wait does
-so in seats of its own (`threads`).
+Checks, and health checks, take the fast path (`fast_path`) where grpcio has what it needs. Otherwise they go through
+grpcio's synchronous server with few threads, which answers about a third more of them per core than its asyncio server.
+What must wait does so in seats of its own (`threads`).
 """
 
 import logging
@@ -14,8 +14,11 @@ from typing import Any, Final, cast
 
 import grpc
 
-from extauthz.adapters.grpc.fast_path import NO_DEADLINE_S, Begin, FastPath, FastPathUnavailable, complain
-from extauthz.adapters.grpc.health import CHECK_SERVICE, Health
+from extauthz.adapters.grpc.clients import TrustedClients
+from extauthz.adapters.grpc.core import NO_DEADLINE_S, FastPathUnavailable
+from extauthz.adapters.grpc.fast_path import Admit, Begin, FastPath, complain
+from extauthz.adapters.grpc.health import CHECK_METHOD as HEALTH_METHOD
+from extauthz.adapters.grpc.health import CHECK_SERVICE, NOT_SERVING, Health
 from extauthz.adapters.grpc.threads import CheckThreads
 from extauthz.adapters.grpc.tls import RotatingCredentials, ServerTls
 from extauthz.adapters.listening import ListenFault, TcpAddress, UnixAddress, claim, parse_listen
@@ -27,14 +30,27 @@ MAX_STREAMS: Final = 1_000
 """Checks at once on one connection. Envoy opens another connection above it; its own default limit is 1,024 in all."""
 MAX_CALLS: Final = 4_096
 """Calls at once in all: above it they are refused (RESOURCE_EXHAUSTED) rather than held in memory."""
+MAX_PENDING: Final = 16_384
+"""Calls that have come and that nobody has taken yet. By default gRPC cancels calls at random above 1,000, good ones as
+well: five connections with 1,000 calls each, and the good caller is among the cancelled."""
+MAX_METADATA_BYTES: Final = 16_384
+"""Names and values of a call's metadata, 32 bytes for each (RFC 9113 §6.5.2). Envoy sends a few hundred bytes; what the
+client sends stands in the message. It is in force once the client has acknowledged it."""
+SETTINGS_WITHIN_MS: Final = 2_000
+"""Until a client acknowledges the server's settings (RFC 9113 §6.5.3). Before it does, gRPC allows it 16 MiB of metadata;
+one that does not is disconnected."""
 MIN_PING_INTERVAL_MS: Final = 500
 """Proxies may ping idle connections this often; by default gRPC closes such connections (GOAWAY, too many pings)."""
 KEEPALIVE_MS: Final = 60_000
 """A connection whose peer has vanished is noticed after this long; gRPC's default is two hours."""
 CUT_OFF_AFTER_S: Final = 60.0
 """gRPC's own limit for calls under way, should ours not be kept."""
-LANE_END_S: Final = 5.0
-"""What the fast lane may take to notice that the server has stopped and its last call has ended."""
+FAST_PATH_END_S: Final = 5.0
+"""What a fast path may take to notice that the server has stopped and its last call has ended."""
+MAX_CONNECTION_AGE_MS: Final = 600_000
+"""With mTLS a client is asked to connect anew this often (GOAWAY, no call fails), and shows its certificate again."""
+CONNECTION_GRACE_MS: Final = 30_000
+"""After that request, calls under way are given this long: three times what a check can take."""
 DEFAULT_SOCKET_MODE: Final = 0o660
 """Permissions of a Unix socket: the service's user and group."""
 
@@ -43,9 +59,19 @@ _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
+    ("grpc.server.max_pending_requests", MAX_PENDING),
+    ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.http2.settings_timeout", SETTINGS_WITHIN_MS),
     ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+)
+
+_MTLS_OPTIONS: Final = (
+    ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_MS),
+    ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
 )
 
 _log = logging.getLogger("extauthz.grpc")
@@ -64,7 +90,7 @@ class GrpcServer:
         tls: ServerTls | None = None,
         serving: bool = True,
         socket_mode: int = DEFAULT_SOCKET_MODE,
-        fast_lane: bool = True,
+        fast_path: bool = True,
     ) -> None:
         """Make a server that is not listening yet.
 
@@ -81,6 +107,7 @@ class GrpcServer:
         self._address = parse_listen(listen)
         self._socket_mode = socket_mode
         self._credentials = None if tls is None else RotatingCredentials(tls)
+        self._admit = self._judge()
         self.health: Final = Health(serving=serving)
         self._server: Any = grpc.server(
             cast("Any", threads),
@@ -90,10 +117,10 @@ class GrpcServer:
                 ),
                 self.health.handler(),
             ],
-            options=_OPTIONS,
+            options=_OPTIONS if self._admit is None else (*_OPTIONS, *_MTLS_OPTIONS),
             maximum_concurrent_rpcs=MAX_CALLS,
         )
-        self._lane = self._open_lane() if fast_lane else None
+        self._fast_paths = self._open_fast_paths() if fast_path else ()
 
     @property
     def address(self) -> TcpAddress | UnixAddress:
@@ -115,8 +142,8 @@ class GrpcServer:
                 finally:
                     os.umask(previous)
         self._server.start()
-        if self._lane is not None:
-            self._lane.start()
+        for fast_path in self._fast_paths:
+            fast_path.start()
 
     def drain(self, *, wait_s: float, finish_s: float, hurry: threading.Event | None = None) -> bool:
         """Stop without failing a call: tell health checks, wait until nobody comes any more, finish, stop.
@@ -140,8 +167,8 @@ class GrpcServer:
         if not finished:
             _log.warning("calls were still under way %g s after the end of service; they are cut off", finish_s)
             self._server.stop(None)
-        if self._lane is not None:
-            self._lane.join(LANE_END_S)
+        for fast_path in self._fast_paths:
+            fast_path.join(FAST_PATH_END_S)
         self._threads.close()
         self.health.close()
         return finished
@@ -156,22 +183,43 @@ class GrpcServer:
             raise ListenFault(f"cannot listen on {self._address}: another program may have been faster") from error
         return int(port)
 
-    def _open_lane(self) -> FastPath | None:
+    def _judge(self) -> Admit | None:
+        """With mTLS each call is judged by the client's certificate."""
+        if self._credentials is None or not self._credentials.tls.client_ca_file:
+            return None
+        return TrustedClients(self._credentials.authorities, self._credentials.tls.client_names).admit
+
+    def _open_fast_paths(self) -> tuple[FastPath, ...]:
+        """One for checks, and one for health checks, which answers however long the queue of checks is."""
         try:
-            return FastPath(
-                self._server,
-                f"/{CHECK_SERVICE}/Check",
-                begin=self._begin,
-                refusal=self._refusal,
-                threads=self._threads,
-                max_calls=MAX_CALLS,
+            return (
+                FastPath(
+                    self._server,
+                    f"/{CHECK_SERVICE}/Check",
+                    begin=self._begin,
+                    refusal=self._refusal,
+                    threads=self._threads,
+                    max_calls=MAX_CALLS,
+                    admit=self._admit,
+                ),
+                FastPath(
+                    self._server,
+                    HEALTH_METHOD,
+                    begin=self.health.check,
+                    refusal=NOT_SERVING,
+                    threads=self._threads,
+                    max_calls=MAX_CALLS,
+                ),
             )
         except FastPathUnavailable as reason:
-            _log.warning("checks go the slower way: %s; grpcio %s is unknown to us", reason, grpc.__version__)
-            return None
+            _log.warning(
+                "fast path unavailable with grpcio %s, which %s: using the standard server", grpc.__version__, reason
+            )
+            return ()
 
     def _check(self, request: bytes, context: Any) -> bytes:
         """Answer one check. The outermost handler: whatever happens, the proxy gets an answer, and never an allow."""
+        self._ensure_admitted(context)
         try:
             self._threads.somebody_waits()
             begun = self._begin(request, _call(context))
@@ -179,6 +227,15 @@ class GrpcServer:
         except BaseException as error:  # noqa: BLE001 - fails closed; an exception would be an empty 403 to the client
             complain(error)
             return self._refusal
+
+    def _ensure_admitted(self, context: Any) -> None:
+        """End the call of a client that may not make one."""
+        if self._admit is None:
+            return
+        properties = {key.encode(): list(values) for key, values in context.auth_context().items()}
+        refused = self._admit(properties, context.peer().encode())
+        if refused is not None:
+            context.abort(refused.code, refused.details)
 
 
 def _call(context: Any) -> Call:

@@ -5,7 +5,7 @@ import os
 import ssl
 import threading
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import grpc
 
@@ -22,6 +22,13 @@ _Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
 """Inode, size and time of change of each file. Kubernetes replaces mounted files by switching a symbolic link."""
 
 
+class _Files(NamedTuple):
+    """What was read."""
+
+    configuration: Any
+    authorities: bytes
+
+
 class TlsFault(Exception):
     """Certificate files that cannot be used; the message says why and how to mend it."""
 
@@ -34,6 +41,8 @@ class ServerTls:
     """The certificate and its intermediates, leaf first."""
     key_file: str
     client_ca_file: str = ""
+    client_names: frozenset[str] = frozenset()
+    """DNS names (lower case) and URIs of which a client's certificate must have one; empty: any will do."""
 
 
 class RotatingCredentials:
@@ -41,27 +50,43 @@ class RotatingCredentials:
 
     def __init__(self, tls: ServerTls) -> None:
         """Raises `TlsFault` when the files are no good."""
-        self._tls = tls
+        self.tls: Final = tls
         self._lock = threading.Lock()
-        self._stamp, first = _read(tls)
+        self._unused: Any = None
+        """A configuration that gRPC has not been told yet."""
+        self._stamp, files = _read(tls)
+        self._authorities = files.authorities
         self.credentials: Any = grpc.dynamic_ssl_server_credentials(
-            first, self._changed, require_client_authentication=bool(tls.client_ca_file)
+            files.configuration, self._changed, require_client_authentication=bool(tls.client_ca_file)
         )
+
+    def authorities(self) -> bytes:
+        """The authorities of clients as their file has them now, in PEM form; unusable files change nothing."""
+        self._look()
+        return self._authorities
 
     def _changed(self) -> Any:
         """Asked by gRPC before each handshake: the new configuration, or None when nothing has changed."""
+        self._look()
+        with self._lock:
+            configuration, self._unused = self._unused, None
+            return configuration
+
+    def _look(self) -> None:
+        """Read the files again if they have changed."""
         with self._lock:
             try:
-                stamp = _stamp(self._tls)
+                stamp = _stamp(self.tls)
                 if stamp == self._stamp:
-                    return None
+                    return
                 self._stamp = stamp
-                self._stamp, configuration = _read(self._tls)
+                self._stamp, files = _read(self.tls)
             except (TlsFault, OSError) as error:
                 _log.error("the TLS files have changed, but cannot be used; the last good ones stay in use: %s", error)
-                return None
+                return
+            self._authorities = files.authorities
+            self._unused = files.configuration
             _log.info("the TLS files have changed; new connections use them")
-            return configuration
 
 
 def _files(tls: ServerTls) -> tuple[str, ...]:
@@ -73,7 +98,7 @@ def _stamp(tls: ServerTls) -> _Stamp:
     return tuple((found.st_ino, found.st_size, found.st_ctime_ns) for found in stats)
 
 
-def _read(tls: ServerTls) -> tuple[_Stamp, Any]:
+def _read(tls: ServerTls) -> tuple[_Stamp, _Files]:
     """All files as they stood at one moment, checked to belong together."""
     fault: Exception | None = None
     for _ in range(MAX_READS):
@@ -83,7 +108,8 @@ def _read(tls: ServerTls) -> tuple[_Stamp, Any]:
             authority = _content(tls.client_ca_file) if tls.client_ca_file else None
             _ensure_usable(tls, key, chain, authority)
             if _stamp(tls) == before:
-                return before, grpc.ssl_server_certificate_configuration([(key, chain)], authority)
+                configuration = grpc.ssl_server_certificate_configuration([(key, chain)], authority)
+                return before, _Files(configuration, authority or b"")
         except OSError as error:
             raise TlsFault(
                 f"{error.filename or tls.cert_file}: {error.strerror or error}: name readable PEM files"

@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from extauthz.adapters.grpc import fast_path as check_lane
+from extauthz.adapters.grpc import core
 from extauthz.adapters.grpc import server as grpc_server
 from extauthz.adapters.grpc.fast_path import Begun
 from extauthz.adapters.grpc.server import MAX_MESSAGE_BYTES, GrpcServer
@@ -36,11 +36,11 @@ def code_of(error: pytest.ExceptionInfo[grpc.RpcError]) -> grpc.StatusCode:
     return error.value.code()
 
 
-@pytest.fixture(autouse=True, params=["fast lane", "public way"])
+@pytest.fixture(autouse=True, params=["fast path", "public way"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every test runs with the fast lane, and as with a grpcio that has nothing to make one of."""
+    """Every test runs with the fast path, and as with a grpcio that has nothing to make one of."""
     if request.param == "public way":
-        monkeypatch.setattr(check_lane, "_NEEDED_OF_SERVER", ("of another make",))
+        monkeypatch.setattr(core, "_NEEDED_OF_SERVER", ("of another make",))
     return str(request.param)
 
 
@@ -316,7 +316,8 @@ class TestHealth:
 def test_a_grpcio_of_another_make_costs_speed_and_is_told(way: str, caplog: pytest.LogCaptureFixture) -> None:
     with serving(echo) as server, channel(server.address) as opened:
         assert call(opened, b"x") == b"answer to x"
-    assert ("checks go the slower way: grpcio has no of another make" in caplog.text) is (way == "public way")
+    told = "which has no of another make: using the standard server"
+    assert (told in caplog.text) is (way == "public way")
 
 
 class TestAddresses:
