@@ -9,6 +9,7 @@ from random import SystemRandom
 from typing import Final
 
 from extauthz.adapters.blocking_shell import BlockingShell
+from extauthz.adapters.grpc.probe import fast_path_works
 from extauthz.adapters.grpc.server import GrpcServer
 from extauthz.adapters.grpc.threads import CheckThreads
 from extauthz.adapters.grpc.tls import ServerTls
@@ -123,6 +124,7 @@ class Service:
             refusal=encode_internal_error("unknown"),
             threads=self.threads,
             tls=_tls(settings.tls),
+            fast_path=settings.fast_path and fast_path_works(),
         )
         alone = one_of_several and settings.redis is None
         refusal = unshared_sessions if alone else _no_refusal
@@ -226,4 +228,6 @@ def _tls(tls: TlsSettings | None) -> ServerTls | None:
     if tls is None:
         return None
     client_ca = "" if tls.client_ca is None else str(tls.client_ca)
-    return ServerTls(cert_file=str(tls.cert), key_file=str(tls.key), client_ca_file=client_ca)
+    return ServerTls(
+        cert_file=str(tls.cert), key_file=str(tls.key), client_ca_file=client_ca, client_names=tls.client_names
+    )

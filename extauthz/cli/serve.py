@@ -87,6 +87,12 @@ def serve(
     REDACTOR.learn(policy_secrets(loaded))
     if parent_fd is None:
         tell_of_shared_keys(loaded.issuers.values())
+    if parent_fd is None and settings.open_to_network:
+        _log.warning(
+            "anybody who reaches %s can ask for decisions and send floods: listen on loopback or a Unix socket, set"
+            " EXTAUTHZ_TLS_CLIENT_CA, or let only the proxy reach the port",
+            settings.listen,
+        )
     if settings.workers > 1:
         if settings.redis is None and (refusal := unshared_sessions(loaded)):
             raise click.ClickException(refusal)

@@ -324,3 +324,24 @@ def test_workers_do_not_outlive_their_parent(tmp_path: Path, issuer: HttpIssuer)
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         served.program.signal(signal.SIGKILL)
         eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "the workers are gone")
+
+
+@pytest.mark.parametrize("switch", ["on", "off"])
+def test_checks_are_answered_alike_with_the_fast_path_and_without(
+    tmp_path: Path, issuer: HttpIssuer, switch: str
+) -> None:
+    environment = {"EXTAUTHZ_FAST_PATH": switch}
+    with Served(tmp_path, policy_text(issuer.url), environment=environment) as served:
+        assert served.ask(good()).allowed
+        assert served.ask(check_request()).status == 401
+
+
+@pytest.mark.parametrize(("host", "told"), [("127.0.0.1", 0), ("0.0.0.0", 1)])
+def test_a_port_that_is_open_to_the_network_is_told_in_one_line(
+    tmp_path: Path, issuer: HttpIssuer, host: str, told: int
+) -> None:
+    served = Served(tmp_path, policy_text(issuer.url))
+    served.program.arguments += (f"--listen={host}:{served.port}",)  # the last one counts
+    with served:
+        served.ask(good())
+    assert served.program.output().count("can ask for decisions") == told

@@ -18,11 +18,11 @@ MESSAGE_WITHIN_S: Final = 2.0
 ANSWER_TAKEN_WITHIN_S: Final = 5.0
 """Seconds in which a client takes an answer. One that does not read, or leaves no window open, would keep it for ever."""
 MAX_PER_CONNECTION: Final = 256
-"""Calls of one connection whose message has not come. HTTP/2 allows 1,000 calls on one (`MAX_STREAMS`), and a proxy
-sends headers and message together: so many wait only where bodies of megabytes share one slow connection."""
+"""Calls of one connection whose message has not come. It may have 1,000 calls in all (`MAX_STREAMS`); a proxy sends
+headers and message together, so that many wait only where bodies of megabytes share one slow connection."""
 MAX_IN_ALL: Final = 4_096
-"""Calls in all that wait for their client, about 10 KB each. Beyond it the oldest are ended: a message that comes at all
-comes within milliseconds, so the oldest is never one that somebody is about to send."""
+"""Calls in all that wait for their client, about 10 KB each. Beyond it the oldest are ended: a message that comes at
+all comes within milliseconds, so the oldest is never one that somebody is about to send."""
 
 
 @dataclass(frozen=True, slots=True)

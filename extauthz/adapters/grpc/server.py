@@ -37,8 +37,8 @@ MAX_METADATA_BYTES: Final = 16_384
 """Names and values of a call's metadata, 32 bytes for each (RFC 9113 §6.5.2). Envoy sends a few hundred bytes; what the
 client sends stands in the message. It is in force once the client has acknowledged it."""
 SETTINGS_WITHIN_MS: Final = 2_000
-"""Until a client acknowledges the server's settings (RFC 9113 §6.5.3). Before it does, gRPC allows it 16 MiB of metadata;
-one that does not is disconnected."""
+"""Until a client acknowledges the server's settings (RFC 9113 §6.5.3). Before it does, gRPC allows it 16 MiB of
+metadata; one that does not is disconnected."""
 MIN_PING_INTERVAL_MS: Final = 500
 """Proxies may ping idle connections this often; by default gRPC closes such connections (GOAWAY, too many pings)."""
 KEEPALIVE_MS: Final = 60_000

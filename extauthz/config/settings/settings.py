@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from extauthz.config.policy_file.fault import Problem
+from extauthz.config.settings.client_names import client_names_of
 from extauthz.config.settings.endpoint import (
     MAX_PORT,
     Endpoint,
@@ -21,6 +22,7 @@ from extauthz.config.settings.endpoint import (
     endpoint_of,
     worker_endpoint,
 )
+from extauthz.config.settings.exposure import open_to_network
 from extauthz.config.settings.secret import MIN_SECRET_BYTES, Secret, secret_from_file, secrets_setting
 from extauthz.config.settings.variables import KNOWN_VARIABLES as KNOWN_VARIABLES  # noqa: PLC0414 - a part of the settings
 from extauthz.config.settings.variables import unknown_variables
@@ -70,6 +72,8 @@ class TlsSettings:
     cert: Path
     key: Path
     client_ca: Path | None = None
+    client_names: frozenset[str] = frozenset()
+    """DNS names and URIs of which a client's certificate must have one; empty: any certificate will do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +117,13 @@ class Settings:
     revocation: RevocationSettings = RevocationSettings()
     unknown_variables: tuple[str, ...] = field(default=(), compare=False)
     """With our prefix, and no setting. Whoever has read the policy knows whether that one names them."""
+    fast_path: bool = True
+    """Whether checks may take the path that rests on private parts of grpcio."""
+
+    @property
+    def open_to_network(self) -> bool:
+        """Whether anybody on a network may ask for decisions."""
+        return open_to_network(self.listen, clients_authenticated=self.tls is not None and bool(self.tls.client_ca))
 
     def worker_listen(self, worker: int) -> Endpoint:
         """Where a worker listens, counted from 0."""
@@ -207,6 +218,7 @@ class _Reader:
             transport=self._transport(*self._given(flags, "transport", Transport.GRPCIO)),
             redis=self._redis(),
             tls=self._tls(listen),
+            fast_path=self._switch("EXTAUTHZ_FAST_PATH", default=True),
             revocation=RevocationSettings(
                 admin_tokens=self._secrets("EXTAUTHZ_ADMIN_TOKEN", MAX_ADMIN_TOKENS),
                 casdoor_sso_secrets=self._secrets("EXTAUTHZ_CASDOOR_SSO_SECRET", MAX_SSO_SECRETS),
@@ -340,6 +352,7 @@ class _Reader:
     def _tls(self, listen: Endpoint) -> TlsSettings | None:
         names = ("EXTAUTHZ_TLS_CERT", "EXTAUTHZ_TLS_KEY", "EXTAUTHZ_TLS_CLIENT_CA")
         cert, key, client_ca = (self._file(name) for name in names)
+        client_names = self._client_names(client_ca)
         if cert is None and key is None and client_ca is None:
             return None
         for name, value in zip(names[:2], (cert, key), strict=True):
@@ -348,7 +361,27 @@ class _Reader:
         if isinstance(listen, UnixEndpoint):
             self._fault(names[0], "TLS on a Unix socket protects nothing", "remove the TLS settings, or listen on TCP")
         nothing = Path()
-        return TlsSettings(cert=cert or nothing, key=key or nothing, client_ca=client_ca)
+        return TlsSettings(cert=cert or nothing, key=key or nothing, client_ca=client_ca, client_names=client_names)
+
+    def _client_names(self, client_ca: Path | None) -> frozenset[str]:
+        setting = "EXTAUTHZ_TLS_CLIENT_SAN"
+        text = self._variable(setting)
+        if not text:
+            return frozenset()
+        found = client_names_of(text)
+        if isinstance(found, Problem):
+            self._fault(setting, found.message, found.hint)
+            return frozenset()
+        if client_ca is None and not any(fault.setting == "EXTAUTHZ_TLS_CLIENT_CA" for fault in self.faults):
+            message = "without EXTAUTHZ_TLS_CLIENT_CA, no client shows a certificate that could have the name"
+            self._fault(setting, message, "set EXTAUTHZ_TLS_CLIENT_CA to the authority of the clients' certificates")
+        return found
+
+    def _switch(self, setting: str, *, default: bool) -> bool:
+        text = self._variable(setting)
+        if text not in ("", "on", "off"):
+            self._fault(setting, f"{quoted(text)} is neither on nor off", "use on or off")
+        return default if not text else text == "on"
 
     def _file(self, name: str) -> Path | None:
         text = self._variable(name)

@@ -34,6 +34,8 @@ KNOWN_VARIABLES: Final = (
     "EXTAUTHZ_TLS_CERT",
     "EXTAUTHZ_TLS_KEY",
     "EXTAUTHZ_TLS_CLIENT_CA",
+    "EXTAUTHZ_TLS_CLIENT_SAN",
+    "EXTAUTHZ_FAST_PATH",
     "EXTAUTHZ_DEBUG",
 )
 """Every variable of ours."""

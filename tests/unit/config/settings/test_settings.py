@@ -334,6 +334,94 @@ def test_tls_on_a_unix_socket_is_a_fault(tmp_path: Path) -> None:
     assert "protects nothing" in faults(env, listen="unix:/a")["EXTAUTHZ_TLS_CERT"]
 
 
+# --- who may call --------------------------------------------------------------------------------------------------
+
+
+def mtls(tmp_path: Path, names: str) -> dict[str, str]:
+    (tmp_path / "pem").write_text("pem")
+    files = dict.fromkeys(("EXTAUTHZ_TLS_CERT", "EXTAUTHZ_TLS_KEY", "EXTAUTHZ_TLS_CLIENT_CA"), str(tmp_path / "pem"))
+    return {**files, "EXTAUTHZ_TLS_CLIENT_SAN": names}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("envoy.edge.svc", {"envoy.edge.svc"}),
+        (" Envoy.Edge.SVC , spiffe://Acme.test/ns/Edge ", {"envoy.edge.svc", "spiffe://Acme.test/ns/Edge"}),
+        ("urn:acme:envoy", {"urn:acme:envoy"}),
+        ("", set()),
+    ],
+)
+def test_names_of_clients_are_listed(tmp_path: Path, text: str, names: set[str]) -> None:
+    settings = good(mtls(tmp_path, text))
+    assert settings.tls is not None
+    assert settings.tls.client_names == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*.edge.svc",
+        "a,,b",
+        "a b",
+        ",",
+        ".",
+        "-a",
+        "a..b",
+        "spiffe://a b",
+        "http://é.test",
+        "x" * 254,
+        ",".join(["a"] * 65),
+    ],
+)
+def test_a_list_that_names_nobody_is_a_fault(tmp_path: Path, text: str) -> None:
+    assert set(faults(mtls(tmp_path, text))) == {"EXTAUTHZ_TLS_CLIENT_SAN"}
+
+
+def test_names_without_an_authority_are_a_fault(tmp_path: Path) -> None:
+    """They would look like a guard and be none."""
+    env = mtls(tmp_path, "envoy.edge.svc")
+    del env["EXTAUTHZ_TLS_CLIENT_CA"]
+    assert "EXTAUTHZ_TLS_CLIENT_CA" in faults(env)["EXTAUTHZ_TLS_CLIENT_SAN"]
+    assert "EXTAUTHZ_TLS_CLIENT_CA" in faults({"EXTAUTHZ_TLS_CLIENT_SAN": "a"})["EXTAUTHZ_TLS_CLIENT_SAN"]
+
+
+@pytest.mark.parametrize(
+    ("listen", "is_open"),
+    [
+        ("127.0.0.1:1", False),
+        ("127.8.9.10:1", False),
+        ("[::1]:1", False),
+        ("[::ffff:127.0.0.1]:1", False),
+        ("localhost:1", False),
+        ("unix:/run/x", False),
+        ("0.0.0.0:1", True),
+        ("[::]:1", True),
+        ("10.0.0.1:1", True),
+        ("[::ffff:10.0.0.1]:1", True),
+        ("localhost.evil.test:1", True),
+        ("pod-1:1", True),
+    ],
+)
+def test_who_can_reach_the_port(tmp_path: Path, listen: str, is_open: bool) -> None:
+    assert good(listen=listen).open_to_network is is_open
+    if not listen.startswith("unix:"):
+        env = mtls(tmp_path, "")
+        assert not good(env, listen=listen).open_to_network
+        del env["EXTAUTHZ_TLS_CLIENT_CA"]
+        assert good(env, listen=listen).open_to_network is is_open
+
+
+@pytest.mark.parametrize(("text", "is_on"), [("", True), ("on", True), ("off", False)])
+def test_the_fast_path_can_be_switched_off(text: str, is_on: bool) -> None:
+    assert good({"EXTAUTHZ_FAST_PATH": text}).fast_path is is_on
+
+
+@pytest.mark.parametrize("text", ["Off", "0", "false", "no", "offf"])
+def test_a_switch_is_on_or_off(text: str) -> None:
+    assert set(faults({"EXTAUTHZ_FAST_PATH": text})) == {"EXTAUTHZ_FAST_PATH"}
+
+
 # --- who may revoke ------------------------------------------------------------------------------------------------
 
 WAYS_IN = {
