@@ -8,15 +8,16 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as WaitedTooLong
-from typing import Final, Protocol
+from typing import Final
 
 from extauthz.adapters.io_loop import IoLoop
+from extauthz.adapters.large_checks import LARGE_CHECK_BYTES, LargeChecks, Seats
 from extauthz.pdp.reason import Outcome, Reason
 from extauthz.service.asking import Finished, advance, drive
 from extauthz.service.call import Call
 from extauthz.service.check.active_policy import ActivePolicy, SharedState
 from extauthz.service.check.checked import Checked
-from extauthz.service.check.codec import encode_internal_error
+from extauthz.service.check.codec import encode_undecided
 from extauthz.service.check.procedure import Steps, check
 from extauthz.service.check.resolver import NeedResolver, wait_of
 from extauthz.service.details import CheckDetails, Wait
@@ -45,18 +46,6 @@ MAX_PENDING_WRITES: Final = 1_000
 _log = logging.getLogger("extauthz.check")
 
 
-class Seats(Protocol):
-    """Room for threads that wait."""
-
-    def take_seat(self) -> bool:
-        """Whether the calling thread may wait; if so it calls `leave_seat` afterwards."""
-        ...
-
-    def leave_seat(self) -> None:
-        """The wait is over."""
-        ...
-
-
 class BlockingShell:
     """Answers checks from any number of threads. `answer` never raises and never returns an allow by accident."""
 
@@ -78,6 +67,7 @@ class BlockingShell:
         self._observer = observer
         self._clock_ns = clock_ns
         self._seats = seats
+        self._large = LargeChecks(seats)
         self._pending_writes = threading.BoundedSemaphore(MAX_PENDING_WRITES)
         self._begun = 0
 
@@ -103,6 +93,8 @@ class BlockingShell:
     def begin(self, data: bytes, call: Call) -> bytes | Callable[[], bytes]:
         """The answer, where nothing has to be waited for; else the rest of the work, which waits for what it lacks."""
         self._begun += 1
+        if len(data) > LARGE_CHECK_BYTES:
+            return lambda: self._answer_large(data, call)
         try:
             steps = check(data, call, self._live, self._around)
             reached = advance(steps)
@@ -111,6 +103,34 @@ class BlockingShell:
         if isinstance(reached, Finished):
             return self._conclude(reached.value, call, ())
         return lambda: self._rest(steps, reached, call)
+
+    def _answer_large(self, data: bytes, call: Call) -> bytes:
+        """The whole check, in a thread that may wait: computing in turn with other large ones, waiting beside them."""
+        if not self._large.enter():
+            return self._refused(call, Reason.DEADLINE_EXCEEDED, "too many checks with large bodies at once")
+        waits: list[Wait] = []
+        steps: Steps | None = None
+        reached: Awaited | Finished[Checked] | None = None
+        resolved: Resolved | None = None
+        try:
+            while not isinstance(reached, Finished):
+                if reached is not None:
+                    answer, now_ns = self._obtain(reached, call, waits)
+                    resolved = Resolved(answer=answer, now=now_ns / 1e9)
+                with self._large.turn(_left_s(call, self._clock_ns())) as mine:
+                    if not mine:
+                        detail = "other checks with large bodies took too long"
+                        return self._refused(call, Reason.DEADLINE_EXCEEDED, detail)
+                    if steps is None:
+                        steps = check(data, call._replace(now_ns=self._clock_ns()), self._live, self._around)
+                    reached = advance(steps, resolved)
+        except Exception as error:  # noqa: BLE001 - as in `begin`
+            return self._failed(error, call)
+        finally:
+            if steps is not None:
+                steps.close()
+            self._large.leave()
+        return self._conclude(reached.value, call, tuple(waits))
 
     def _rest(self, steps: Steps, reached: Awaited, call: Call) -> bytes:
         waits: list[Wait] = []
@@ -172,19 +192,24 @@ class BlockingShell:
 
     def _failed(self, error: Exception, call: Call) -> bytes:
         """Refuse. Only the kind and the place of the fault are told: its message could hold what the client sent."""
-        decision_id = self._around.new_id()
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "?"
         detail = f"{type(error).__name__} at {place}"
+        decision_id = self._around.new_id()
         _log.error("check %s failed: %s; please report this", decision_id, detail)
+        return self._refused(call, Reason.INTERNAL_ERROR, detail, decision_id)
+
+    def _refused(self, call: Call, reason: Reason, detail: str, decision_id: str = "") -> bytes:
+        """Refuse a check that the procedure has not decided, and tell observers."""
+        decision_id = decision_id or self._around.new_id()
         try:
             self._observer.checked(
                 CheckDetails(
                     decision_id=decision_id,
                     outcome=Outcome.INDETERMINATE,
-                    reason=Reason.INTERNAL_ERROR,
+                    reason=reason,
                     detail=detail,
                     status=503,
                     traceparent=call.traceparent,
@@ -195,7 +220,7 @@ class BlockingShell:
             )
         except Exception:  # noqa: BLE001 - telling observers is not worth more than the refusal itself
             _log.error("check %s: observers could not be told", decision_id)
-        return encode_internal_error(decision_id)
+        return encode_undecided(decision_id, reason)
 
 
 def _left_s(call: Call, now_ns: int) -> float:

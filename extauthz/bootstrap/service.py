@@ -30,7 +30,7 @@ from extauthz.runtime.policy_reload import PolicyReloader
 from extauthz.runtime.unshared_sessions import unshared_sessions
 from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.check.active_policy import ActivePolicy, Caches, SharedState
-from extauthz.service.check.codec import encode_internal_error
+from extauthz.service.check.codec import encode_undecided
 from extauthz.service.check.resolver import NeedResolver
 from extauthz.service.clock_watch import ClockWatch
 from extauthz.service.keys.key_service import KeyService
@@ -121,7 +121,7 @@ class Service:
         self.server = GrpcServer(
             self._shell.begin,
             listen=str(settings.listen),
-            refusal=encode_internal_error("unknown"),
+            refusal=encode_undecided("unknown"),
             threads=self.threads,
             tls=_tls(settings.tls),
             fast_path=settings.fast_path and fast_path_works(),

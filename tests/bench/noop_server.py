@@ -5,12 +5,12 @@ import sys
 
 from extauthz.adapters.grpc.server import GrpcServer
 from extauthz.adapters.grpc.threads import CheckThreads
-from extauthz.service.check.codec import encode_internal_error
+from extauthz.service.check.codec import encode_undecided
 
 
 def main() -> None:
     """Serve until SIGTERM at the address given."""
-    answer = encode_internal_error("0123456789abcdef")
+    answer = encode_undecided("0123456789abcdef")
     server = GrpcServer(lambda *_: answer, listen=sys.argv[1], refusal=answer, threads=CheckThreads())
     server.start()
     signal.sigwait({signal.SIGTERM, signal.SIGINT})

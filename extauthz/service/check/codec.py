@@ -12,7 +12,7 @@ from typing import Any, Final, assert_never, cast
 from google.protobuf.message import DecodeError
 
 from extauthz.pdp.answer.verdict import Forward, Reply, Verdict
-from extauthz.pdp.reason import Reason
+from extauthz.pdp.reason import ANSWERS, Reason
 from extauthz.pdp.request import MAX_HEADERS, BodyForm, HttpRequest
 from extauthz.service.check.header_count import more_lines_than
 from extauthz.wire import check_pb2 as wire
@@ -202,9 +202,10 @@ def _identity_part(identity: tuple[tuple[str, str], ...], removed: tuple[str, ..
 _kept_identity_part: Final = lru_cache(MAX_IDENTITY_PARTS)(_identity_part)
 
 
-def encode_internal_error(decision_id: str) -> bytes:
-    """The answer when anything unexpected happened: an error with status 503, never an allow."""
-    body = '{"jsonrpc":"2.0","id":null,"error":{"code":-50300,"message":"the check failed"}}'
+def encode_undecided(decision_id: str, reason: Reason = Reason.INTERNAL_ERROR) -> bytes:
+    """The answer to a check that could not be decided at all: an error with status 503, never an allow."""
+    answer = ANSWERS[reason]
+    body = f'{{"jsonrpc":"2.0","id":null,"error":{{"code":{answer.code},"message":"{answer.message}"}}}}'
     headers = (
         ("content-type", "application/json"),
         ("cache-control", "no-store"),
@@ -213,5 +214,5 @@ def encode_internal_error(decision_id: str) -> bytes:
     )
     return encode(
         Reply(status=503, headers=headers, body=body, indeterminate=True),
-        {"decision_id": decision_id, "reason": Reason.INTERNAL_ERROR},
+        {"decision_id": decision_id, "reason": reason},
     )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from extauthz.pdp.answer.verdict import Forward, Reply
 from extauthz.pdp.request import BodyForm
-from extauthz.service.check.codec import NotACheckRequest, decode, encode, encode_internal_error
+from extauthz.service.check.codec import NotACheckRequest, decode, encode, encode_undecided
 from extauthz.wire import check_pb2 as wire
 from tests.support.checks import check_request, seen
 
@@ -101,7 +101,7 @@ def test_an_indeterminate_answer_is_an_error_with_its_own_status() -> None:
 
 
 def test_the_answer_to_a_fault_of_ours_is_complete_and_no_allow() -> None:
-    answer = seen(encode_internal_error("id1"))
+    answer = seen(encode_undecided("id1"))
     assert (answer.status, answer.reason, answer.code) == (503, "internal_error", 14)
     assert answer.headers["retry-after"] == "5"
     assert answer.headers["x-extauthz-decision"] == "id1"
