@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as WaitedTooLong
+from dataclasses import replace
 from typing import Final
 
 from extauthz.adapters.io_loop import IoLoop
@@ -122,7 +123,7 @@ class BlockingShell:
                         detail = "other checks with large bodies took too long"
                         return self._refused(call, Reason.DEADLINE_EXCEEDED, detail)
                     if steps is None:
-                        steps = check(data, call._replace(now_ns=self._clock_ns()), self._live, self._around)
+                        steps = check(data, replace(call, now_ns=self._clock_ns()), self._live, self._around)
                     reached = advance(steps, resolved)
         except Exception as error:  # noqa: BLE001 - as in `begin`
             return self._failed(error, call)

@@ -19,6 +19,7 @@ from extauthz.config.settings.variables import AskedVariables
 from extauthz.pdp.policy import Policy
 from extauthz.pdp.quoting import quoted
 from extauthz.runtime.garbage_collection import leave_old_objects
+from extauthz.runtime.interpreter import share_fairly
 from extauthz.runtime.log_lines import log_to_stderr
 from extauthz.runtime.unshared_sessions import unshared_sessions
 from extauthz.runtime.workers import Workers
@@ -144,6 +145,7 @@ def _run(settings: Settings, policy: Policy, drain_wait: float, parent_fd: int |
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     leave_old_objects()
+    share_fairly()
     serving = Serving(settings, policy, REDACTOR, one_of_several=parent_fd is not None)
     if parent_fd is not None:
         threading.Thread(target=_watch_parent, args=(parent_fd,), name="extauthz-parent", daemon=True).start()
