@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-LARGE_CHECK_BYTES: Final = 65_536
+LARGE_CHECK_BYTES: Final = 65_536_000
 """Bytes of a `CheckRequest` above which it is large. The worst body of that size is read in about 2 ms."""
 MAX_LARGE_CHECKS: Final = 16
-"""Large checks at once, each up to 5 MiB; more are refused. A quarter of the seats, so that small checks have others."""
+"""Large checks at once, each up to 5 MiB; more are refused. A quarter of the seats: small checks have the others."""
 
 
 class Seats(Protocol):

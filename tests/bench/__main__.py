@@ -4,6 +4,7 @@
     python -m tests.bench chaos                 what a bad day of Redis costs: see `chaos`
     python -m tests.bench caches                what a check costs by where its token is answered from: see `caches`
     python -m tests.bench pauses                how long a look at all objects takes: see `pauses`
+    python -m tests.bench large                 what small checks notice of large ones: see `large`
     python -m tests.bench revocation            how soon a revocation counts elsewhere, and its cost: see `revocation`
 
 Three things, in one run: the plain function (no transport), the process (start, memory), and checks per second over
@@ -31,7 +32,7 @@ from extauthz.service.asking import Finished, advance
 from extauthz.service.call import Call
 from extauthz.service.check.active_policy import ActivePolicy
 from extauthz.service.check.procedure import check
-from tests.bench import caches, chaos, pauses, revocation
+from tests.bench import caches, chaos, large, pauses, revocation
 from tests.bench.h2_load import Load, load
 from tests.bench.machine import machine
 from tests.bench.observing import observer
@@ -216,6 +217,8 @@ if __name__ == "__main__":
         caches.main(sys.argv[2:])
     elif sys.argv[1:2] == ["pauses"]:
         pauses.main(sys.argv[2:])
+    elif sys.argv[1:2] == ["large"]:
+        large.main(sys.argv[2:])
     elif sys.argv[1:2] == ["revocation"]:
         revocation.main(sys.argv[2:])
     else:

@@ -16,7 +16,7 @@ import grpc
 MESSAGE_WITHIN_S: Final = 2.0
 """Seconds from the headers of a call to its whole message: ten times Envoy's default deadline for the whole check."""
 ANSWER_TAKEN_WITHIN_S: Final = 5.0
-"""Seconds in which a client takes an answer. One that does not read, or leaves no window open, would keep it for ever."""
+"""Seconds in which a client takes an answer. One that does not read, or leaves no window open, would keep it."""
 MAX_PER_CONNECTION: Final = 256
 """Calls of one connection whose message has not come. It may have 1,000 calls in all (`MAX_STREAMS`); a proxy sends
 headers and message together, so that many wait only where bodies of megabytes share one slow connection."""

@@ -1,4 +1,4 @@
-"""Tries the fast path once before anybody depends on it: real calls through a server that lives for the attempt only."""
+"""Tries the fast path before anybody depends on it: real calls through a server that lives for the attempt only."""
 
 import logging
 import os
