@@ -12,7 +12,7 @@ from extauthz.adapters.redis.connect import redis_client
 from extauthz.adapters.redis.revocation_log import RedisRevocationLog
 from extauthz.adapters.revocation.channel import COMMAND_DEADLINE_S, RevocationChannel
 from extauthz.adapters.revocation.process_revoker import ProcessRevoker
-from extauthz.bootstrap.redis_password import redis_password
+from extauthz.config.settings.redis_password import redis_password
 from extauthz.config.settings.settings import RedisSettings
 from extauthz.pdp.redaction import Redactor
 from extauthz.service.ports import Observer

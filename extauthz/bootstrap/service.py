@@ -1,7 +1,5 @@
 """One serving process: everything built and joined, started in order, stopped in the reverse order."""
 
-import asyncio
-import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -18,16 +16,17 @@ from extauthz.adapters.issuers.introspection import IntrospectionHttp
 from extauthz.adapters.issuers.key_sets import IssuerHttp
 from extauthz.adapters.redis.store import RedisStore, connect
 from extauthz.adapters.revocation.event_supply import EventKeyResolver
-from extauthz.bootstrap.key_warnings import tell_of_shared_keys
-from extauthz.bootstrap.redis_password import redis_password
 from extauthz.bootstrap.revocation import revocation_parts
+from extauthz.config.settings.redis_password import redis_password
 from extauthz.config.settings.settings import RedisSettings, Settings, TlsSettings
 from extauthz.pdp.policy import Policy
 from extauthz.pdp.redaction import Redactor
-from extauthz.runtime.garbage_collection import LOOK_EVERY_S, Collector
+from extauthz.runtime.garbage_collection import Collector
 from extauthz.runtime.key_health import KeyHealth
+from extauthz.runtime.key_warnings import tell_of_shared_keys
 from extauthz.runtime.policy_reload import PolicyReloader
 from extauthz.runtime.unshared_sessions import unshared_sessions
+from extauthz.runtime.upkeep import collect_garbage, keep_bindings, keep_keys_fresh, watch_clock
 from extauthz.service.cache.signed_entry import Signer
 from extauthz.service.check.active_policy import ActivePolicy, Caches, SharedState
 from extauthz.service.check.codec import encode_undecided
@@ -37,14 +36,8 @@ from extauthz.service.keys.key_service import KeyService
 from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.ports import KeySetState, Observer
 from extauthz.service.revocation.revoking import Revoker
-from extauthz.service.sessions.binding_keeper import STEP_S, BindingKeeper
+from extauthz.service.sessions.binding_keeper import BindingKeeper
 
-_log = logging.getLogger("extauthz")
-
-REFRESH_STEP_S: Final = 1.0
-"""How often key sets are looked over for being due."""
-CLOCK_STEP_S: Final = 1.0
-"""How often it is looked whether the wall clock was set."""
 FINISH_S: Final = 10.0
 """What calls under way are given at the end: the longest that a check waits."""
 
@@ -144,11 +137,12 @@ class Service:
         self._loop.start()
         self.revocation.start()
         self.server.start()
-        self._loop.submit(self._keep_keys_fresh())
+        fresh = keep_keys_fresh(self._keys, lambda: self.policy, self.key_states, self.key_health)
+        self._loop.submit(fresh)
         if self._keeper is not None:
-            self._loop.submit(_keep(self._keeper))
-        self._loop.submit(_watch_clock(ClockWatch(time.time, time.monotonic)))
-        self._loop.submit(_collect(Collector(checks=lambda: self._shell.begun)))
+            self._loop.submit(keep_bindings(self._keeper))
+        self._loop.submit(watch_clock(ClockWatch(time.time, time.monotonic)))
+        self._loop.submit(collect_garbage(Collector(checks=lambda: self._shell.begun)))
         self.reloader.start()
 
     def stop(self) -> None:
@@ -170,39 +164,6 @@ class Service:
         self._adopted(policy)
         self._shell.replace_policy(ActivePolicy.of(policy))
         self._loop.submit(self._keys.warm(policy.issuers.values()))
-
-    async def _keep_keys_fresh(self) -> None:
-        await self._keys.warm(self.policy.issuers.values())
-        while True:
-            self.key_health.look(self.key_states())
-            await self._keys.refresh_due()
-            self.key_health.look(self.key_states())
-            await asyncio.sleep(REFRESH_STEP_S)
-
-
-async def _keep(keeper: BindingKeeper) -> None:
-    while True:
-        await keeper.step()
-        await asyncio.sleep(STEP_S)
-
-
-async def _watch_clock(watch: ClockWatch) -> None:
-    while True:
-        await asyncio.sleep(CLOCK_STEP_S)
-        jump_s = watch.jump_s()
-        if jump_s:
-            _log.warning(
-                "the clock of this host was set %s by %.0f s: revocations, sessions and caches live on by the time "
-                "that passes; tokens are judged by the clock, so see to it that it is right",
-                "ahead" if jump_s > 0 else "back",
-                abs(jump_s),
-            )
-
-
-async def _collect(collector: Collector) -> None:
-    while True:
-        await asyncio.sleep(LOOK_EVERY_S)
-        collector.step()
 
 
 def _no_refusal(_: Policy) -> str:

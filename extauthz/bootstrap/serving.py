@@ -12,14 +12,14 @@ from extauthz.adapters.telemetry.environment import TelemetryFault
 from extauthz.adapters.telemetry.pipeline import Telemetry
 from extauthz.bootstrap.admin import admin_actions
 from extauthz.bootstrap.service import FINISH_S, Service
-from extauthz.bootstrap.start_line import start_line
-from extauthz.bootstrap.status import ServiceStatus
+from extauthz.bootstrap.status import process_status
 from extauthz.config.settings.known_secrets import policy_secrets
 from extauthz.config.settings.settings import Settings
 from extauthz.pdp.mcp.methods import METHODS
 from extauthz.pdp.operation import END_METHOD, RESPONSE_METHOD, STREAM_METHOD
 from extauthz.pdp.policy import Policy
 from extauthz.pdp.redaction import Redactor
+from extauthz.runtime.start_line import start_line
 
 STDOUT: Final = 1
 """Where audit lines go. By number: a process whose standard output is closed still serves."""
@@ -55,7 +55,7 @@ class Serving:
         self._telemetry.revocation_counts_from(self._service.revocation.counts)
         self._admin = AdminServer(
             listen=str(settings.admin_listen),
-            source=ServiceStatus(self._service, self._telemetry),
+            source=process_status(self._service, self._telemetry),
             exposition=self._telemetry.exposition,
             actions=admin_actions(settings.revocation, self._service),
             redact=redactor.cut,

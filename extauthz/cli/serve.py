@@ -8,7 +8,6 @@ from typing import Final
 
 import click
 
-from extauthz.bootstrap.key_warnings import tell_of_shared_keys
 from extauthz.bootstrap.serving import Serving, StartFault
 from extauthz.cli.output import REDACTOR, learn_environment, tell
 from extauthz.config.policy_file.fault import PolicyFaults
@@ -20,6 +19,7 @@ from extauthz.pdp.policy import Policy
 from extauthz.pdp.quoting import quoted
 from extauthz.runtime.garbage_collection import leave_old_objects
 from extauthz.runtime.interpreter import share_fairly
+from extauthz.runtime.key_warnings import tell_of_shared_keys
 from extauthz.runtime.log_lines import log_to_stderr
 from extauthz.runtime.unshared_sessions import unshared_sessions
 from extauthz.runtime.workers import Workers

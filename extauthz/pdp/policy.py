@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from extauthz.pdp.mcp.uri_pattern import UriPatterns
 from extauthz.pdp.operation import Operation, TargetKind
 from extauthz.pdp.pattern import Patterns
 from extauthz.pdp.principal import Principal
+from extauthz.pdp.uri.uri_pattern import UriPatterns
 
 DEFAULT_LEEWAY_S: Final = 30
 MAX_LEEWAY_S: Final = 60

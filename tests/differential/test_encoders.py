@@ -10,9 +10,9 @@ import pytest
 from mcp.shared.uri_template import UriTemplate
 from pydantic import AnyUrl
 
-from extauthz.pdp.mcp.uri_forms import forms_of
-from extauthz.pdp.mcp.uri_pattern import UriPatterns
-from extauthz.pdp.mcp.uris import uri_fault
+from extauthz.pdp.uri.uri_forms import forms_of
+from extauthz.pdp.uri.uri_pattern import UriPatterns
+from extauthz.pdp.uri.uris import uri_fault
 from tests.differential.environments import SERVERS, go_encoder
 from tests.differential.test_executions import unless_missing
 from tests.e2e.client_environments import node

@@ -16,9 +16,9 @@ import pytest
 from pydantic import AnyUrl, TypeAdapter, ValidationError
 
 from extauthz.pdp.mcp.read import read_operation
-from extauthz.pdp.mcp.uris import uri_fault
 from extauthz.pdp.operation import MessageKind, Operation, Unreadable
 from extauthz.pdp.request import HttpRequest
+from extauthz.pdp.uri.uris import uri_fault
 from tests.differential.attack_cases import attack_messages
 from tests.differential.environments import COMMANDS
 from tests.differential.grammar import mutated, mutated_uri, near

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from extauthz.pdp.mcp.uri_pattern import UriPatterns
 from extauthz.pdp.operation import TargetKind
 from extauthz.pdp.pattern import Patterns
 from extauthz.pdp.policy import (
@@ -17,6 +16,7 @@ from extauthz.pdp.policy import (
     Scope,
     Sharing,
 )
+from extauthz.pdp.uri.uri_pattern import UriPatterns
 
 ISSUER = Issuer(
     name="casdoor",

@@ -3,9 +3,7 @@
 * `token_type_hint=access_token` always: without it Casdoor finds refresh tokens active (casdoor.md §7.1).
 * The client authenticates with form fields, not with Basic: at Casdoor a Basic header opens an administrator's
   session, whose cookie would come back with the answer. No cookie is kept either way.
-* Only a boolean `active` is an answer. A token that is active but bound to a key (`cnf`, `token_type` other than
-  Bearer) is `INACTIVE` for us: it came as a bearer token, which is not how it may be used (RFC 9449 §7.2, RFC 8705
-  §3), and Casdoor shows the binding nowhere else (casdoor.md §2.7).
+* What the answer means is the rule of `pdp.token.introspection_answer`.
 """
 
 from collections.abc import Callable
@@ -26,6 +24,7 @@ from extauthz.adapters.issuers.http_client import (
 )
 from extauthz.pdp.policy import Introspection, Issuer
 from extauthz.pdp.strict_json import JsonFault, read_json
+from extauthz.pdp.token.introspection_answer import is_active_bearer
 from extauthz.service.needs import Introspected
 
 if TYPE_CHECKING:
@@ -148,9 +147,7 @@ def _word(answer: HttpAnswer) -> Introspected | str:
     document = read_json(answer.body, max_depth=MAX_ANSWER_DEPTH)
     if isinstance(document, JsonFault) or not isinstance(document, dict):
         return "no JSON object: check the endpoint"
-    active = document.get("active")
-    if not isinstance(active, bool):
+    active = is_active_bearer(document)
+    if active is None:
         return "no boolean `active`: check client id and secret, and the issuer's log"
-    kind = document.get("token_type", "Bearer")
-    bearer = isinstance(kind, str) and kind.lower() == "bearer" and "cnf" not in document
-    return Introspected.ACTIVE if active and bearer else Introspected.INACTIVE
+    return Introspected.ACTIVE if active else Introspected.INACTIVE

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from extauthz.pdp.mcp.methods import METHODS, Method
-from extauthz.pdp.mcp.uri_pattern import UriPatterns, plain_pattern
 from extauthz.pdp.operation import END_METHOD, RESPONSE_METHOD, STREAM_METHOD, TargetKind
 from extauthz.pdp.pattern import Patterns
+from extauthz.pdp.uri.uri_pattern import UriPatterns, plain_pattern
 
 TARGET_KEYS: Final[Mapping[str, TargetKind]] = {
     "tools": TargetKind.TOOL,

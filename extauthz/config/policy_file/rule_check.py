@@ -11,9 +11,9 @@ from typing import Final
 from extauthz.config.policy_file.fault import Path, Report
 from extauthz.config.policy_file.policy_schema import RuleShape
 from extauthz.config.policy_file.reach import TARGET_KEYS, Reach, applicable
-from extauthz.pdp.mcp.uri_pattern import MAX_ORDERED_PARAMETERS, has_unordered_parameters, pattern_fault
 from extauthz.pdp.operation import TargetKind
 from extauthz.pdp.quoting import quoted
+from extauthz.pdp.uri.uri_pattern import MAX_ORDERED_PARAMETERS, has_unordered_parameters, pattern_fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,6 @@ class Caller:
     """A short stable stand-in for (issuer, subject) in metadata and logs of the proxy."""
     revocation_keys: tuple[Key, ...] = field(repr=False)
     """Under which its token may have been revoked."""
-    size_bytes: int
-    """What it takes in memory, roughly."""
 
     @classmethod
     def of(cls, token: VerifiedToken, resource: Resource) -> "Caller":
@@ -39,44 +37,19 @@ class Caller:
         prefix = resource.upstream_headers.prefix
         headers = _identity_headers(prefix, token.principal)
         decision_header = prefix + "decision"
-        revocation_keys = keys_of(token)
         return cls(
             token=token,
             headers=headers,
             header_names=frozenset((*(name for name, _ in headers), decision_header)),
             decision_header=decision_header,
             subject_hash=_subject_hash(token.principal),
-            revocation_keys=revocation_keys,
-            size_bytes=_size_bytes(headers, token.principal) + _keys_bytes(revocation_keys) + len(token.token_id),
+            revocation_keys=keys_of(token),
         )
 
     @property
     def principal(self) -> Principal:
         """Whom the token speaks for."""
         return self.token.principal
-
-
-# Bytes of a text or of a place in a set, beside the characters themselves.
-_TEXT_BYTES: Final = 80
-# Bytes of a tuple and of a place in it. What stands in the tuples is counted elsewhere, but for the digest.
-_TUPLE_BYTES: Final = 56
-_PLACE_BYTES: Final = 8
-
-
-def _size_bytes(headers: Headers, principal: Principal) -> int:
-    texts = (
-        *(text for header in headers for text in header),
-        *principal.scopes,
-        *principal.roles,
-        *principal.groups,
-        principal.name,
-    )
-    # Identity and header are two texts of the same characters.
-    return sum(_TEXT_BYTES + 2 * len(text) for text in texts)
-
-
-def _keys_bytes(keys: tuple[Key, ...]) -> int:
-    return _TUPLE_BYTES + 2 * _TEXT_BYTES + sum(_TUPLE_BYTES + _PLACE_BYTES * (len(key) + 1) for key in keys)
 
 
 def header_value(text: str) -> str:

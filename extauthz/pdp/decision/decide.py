@@ -9,7 +9,7 @@ For each target of the operation (most have one or none):
 4. None met: where a condition holds and only scopes are missing, `scope_insufficient` with all scopes of the
    alternative that misses fewest (the first on a tie). Otherwise `policy_denied`: no new token would help.
 
-A resource URI is compared in every form in which a server can take it (`mcp.uri_forms`): a deny rule matches when one
+A resource URI is compared in every form in which a server can take it (`uri.uri_forms`): a deny rule matches when one
 form does, an allow rule when all do; the same holds for what conditions read as `request.target`.
 
 Several targets are permitted when each is; a refusal that no token can mend is told before one that a token can.
@@ -20,12 +20,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from extauthz.pdp.decision.decision import Deny, Permit
-from extauthz.pdp.mcp.uri_forms import UriForms, forms_of, readings_of
-from extauthz.pdp.mcp.uri_pattern import UriPatterns
 from extauthz.pdp.operation import MessageKind, Operation, Target, TargetKind
 from extauthz.pdp.policy import Effect, Resource, Rule, Truth
 from extauthz.pdp.principal import Principal
 from extauthz.pdp.reason import Reason
+from extauthz.pdp.uri.uri_forms import UriForms, forms_of, readings_of
+from extauthz.pdp.uri.uri_pattern import UriPatterns
 
 # The one field of `request.*` that depends on the target. A condition that reads it has the word in its text.
 _TARGET_FIELD: Final = "target"

@@ -8,9 +8,9 @@ from re import compile as compile_pattern
 from typing import Final
 
 from extauthz.pdp.mcp.message import JsonObject, Message
-from extauthz.pdp.mcp.uris import uri_fault
 from extauthz.pdp.operation import Era, Target, TargetKind
 from extauthz.pdp.strict_json import JsonValue
+from extauthz.pdp.uri.uris import uri_fault
 
 # Characters. MCP 2025-11-25: tool names SHOULD have at most 128; the rest is generous.
 MAX_NAME_LENGTH: Final = 512

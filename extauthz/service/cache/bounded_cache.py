@@ -8,23 +8,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from math import inf
-from sys import getsizeof
 from typing import Final, Generic, NamedTuple, TypeVar
-
-from extauthz.pdp.operation import Target
 
 ENTRY_BYTES: Final = 500
 """What the smallest entry takes, with its key and its place in the map."""
 
-TARGET_BYTES: Final = 72
-"""Of one target in a key, beside its name: a pair and a place in a tuple."""
-
 Value = TypeVar("Value")
-
-
-def targets_bytes(targets: tuple[Target, ...]) -> int:
-    """What the targets of an operation take in a key, names outside ASCII included (up to four bytes a character)."""
-    return sum([TARGET_BYTES + getsizeof(target.name) for target in targets])
 
 
 class Entry(NamedTuple, Generic[Value]):

@@ -27,9 +27,10 @@ from extauthz.pdp.policy import Effect, Policy, Resource
 from extauthz.pdp.reason import Outcome
 from extauthz.pdp.request import HttpRequest
 from extauthz.service.asking import Asking
-from extauthz.service.cache.bounded_cache import ENTRY_BYTES, BoundedCache, targets_bytes
+from extauthz.service.cache.bounded_cache import ENTRY_BYTES, BoundedCache
 from extauthz.service.cache.keyed_lock import KeyedLock
 from extauthz.service.cache.signed_entry import Signer
+from extauthz.service.cache.sizes import targets_bytes
 from extauthz.service.cache.statement import Statement, Word, find_statement, leave_statement, store_key
 from extauthz.service.call import Moment
 from extauthz.service.details import CacheUse

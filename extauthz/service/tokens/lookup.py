@@ -28,6 +28,7 @@ from extauthz.service.asking import Asking
 from extauthz.service.cache.bounded_cache import ENTRY_BYTES, BoundedCache
 from extauthz.service.cache.keyed_lock import KeyedLock
 from extauthz.service.cache.signed_entry import Signer
+from extauthz.service.cache.sizes import caller_bytes
 from extauthz.service.call import Moment
 from extauthz.service.details import CacheUse
 from extauthz.service.keys.keyring import KeyRing
@@ -164,7 +165,7 @@ class TokenLookup(NamedTuple):
     ) -> TokenOutcome:
         """Cache whom the token speaks for."""
         caller = Caller.of(token, question.resource)
-        self.callers.put(question.key, caller, until, ENTRY_BYTES + caller.size_bytes, now=question.moment.now)
+        self.callers.put(question.key, caller, until, ENTRY_BYTES + caller_bytes(caller), now=question.moment.now)
         return TokenOutcome(caller, cache, writes)
 
     def _not_signed(self, question: TokenQuestion, fault: Deny | Indeterminate, held: HeldKeys) -> TokenOutcome:

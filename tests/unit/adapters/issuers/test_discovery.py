@@ -1,4 +1,4 @@
-"""An issuer's own description of itself, from a real HTTP server; the good cases are in test_issuer_http.py too."""
+"""An issuer's own description of itself, from a real HTTP server; the good cases are in test_key_sets.py too."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""HTTP to issuers as all of it is spoken, against a real server; the rest is seen in test_issuer_http.py."""
+"""HTTP to issuers as all of it is spoken, against a real server; the rest is seen in test_key_sets.py."""
 
 import asyncio
 from pathlib import Path

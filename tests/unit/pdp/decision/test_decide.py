@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from extauthz.pdp.decision.decide import decide, granted_scopes
 from extauthz.pdp.decision.decision import Deny, Permit
-from extauthz.pdp.mcp.uri_pattern import UriPatterns
 from extauthz.pdp.operation import Era, MessageKind, Operation, Target, TargetKind
 from extauthz.pdp.policy import Effect, Resource, Rule, Truth
 from extauthz.pdp.principal import Principal
 from extauthz.pdp.reason import Reason
+from extauthz.pdp.uri.uri_pattern import UriPatterns
 from tests.support.policies import resource, rule
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extauthz.pdp.mcp.uri_forms import MAX_DECODINGS, forms_of, readings_of
-from extauthz.pdp.mcp.uri_pattern import UriPatterns, has_unordered_parameters, pattern_fault, plain_pattern
-from extauthz.pdp.mcp.uris import uri_fault
+from extauthz.pdp.uri.uri_forms import MAX_DECODINGS, forms_of, readings_of
+from extauthz.pdp.uri.uri_pattern import UriPatterns, has_unordered_parameters, pattern_fault, plain_pattern
+from extauthz.pdp.uri.uris import uri_fault
 
 
 def denied(pattern: str, uri: str) -> bool:

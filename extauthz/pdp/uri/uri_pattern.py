@@ -12,7 +12,8 @@ from re import compile as compile_pattern
 from typing import Final
 from urllib.parse import quote
 
-from extauthz.pdp.mcp.uri_forms import (
+from extauthz.pdp.pattern import Patterns
+from extauthz.pdp.uri.uri_forms import (
     UriForms,
     UriParts,
     decoded_to_the_end,
@@ -22,8 +23,7 @@ from extauthz.pdp.mcp.uri_forms import (
     parameters_of,
     plain_form,
 )
-from extauthz.pdp.mcp.uris import DEFAULT_PORTS, escape_fault, segment_fault, uri_fault
-from extauthz.pdp.pattern import Patterns
+from extauthz.pdp.uri.uris import DEFAULT_PORTS, escape_fault, segment_fault, uri_fault
 
 # Parameters of one deny pattern that are found in any order: each order is a pattern of its own, 24 for four.
 MAX_ORDERED_PARAMETERS: Final = 4

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AnyUrl, TypeAdapter, ValidationError
 
-from extauthz.pdp.mcp.uris import uri_fault
+from extauthz.pdp.uri.uris import uri_fault
 
 ANY_URL: TypeAdapter[AnyUrl] = TypeAdapter(AnyUrl)
 

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from extauthz.bootstrap.key_warnings import tell_of_shared_keys
 from extauthz.pdp.policy import Issuer
+from extauthz.runtime.key_warnings import tell_of_shared_keys
 from tests.support import tokens
 
 OWN = tokens.issuer(jwks_uri=f"{tokens.ISSUER}/.well-known/app-mcp/jwks")

@@ -11,7 +11,7 @@ from re import compile as compile_pattern
 from typing import Final
 from unicodedata import normalize
 
-from extauthz.pdp.mcp.uri_forms import MAX_DECODINGS, MAX_PARAMETERS, decodings, is_escaped
+from extauthz.pdp.uri.uri_forms import MAX_DECODINGS, MAX_PARAMETERS, decodings, is_escaped
 
 # RFC 3986 §2: all that a URI is made of. Anything else is dropped, encoded or refused, depending on the parser.
 _URI: Final = compile_pattern(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
