@@ -1,82 +1,39 @@
-"""Addresses to listen on: what they look like, and why one cannot be had, found out before a server is made.
-
-listen = host ":" port / "[" IPv6 "]:" port / "unix:" path          port 0 = any free one
-"""
+"""Addresses to listen on: why one cannot be had, found out before a server is made."""
 
 import errno
-import os
-import re
 import socket
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-# Bytes of `sun_path` on Linux, its closing NUL included (unix(7)).
-MAX_SOCKET_PATH_BYTES: Final = 107
+from extauthz.service.endpoint import Endpoint, EndpointFault, TcpEndpoint, UnixEndpoint, endpoint_of
+
 # Seconds that a socket file's owner, if it has one, gets to accept a connection: it is on this machine.
 _PROBE_TIMEOUT_S: Final = 1.0
-
-_TCP: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
 
 
 class ListenFault(Exception):
     """The address cannot be listened on; the message says why and how to mend it."""
 
 
-@dataclass(frozen=True, slots=True)
-class TcpAddress:
-    """A host (name or literal, without brackets) and a port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """`host:port`, an IPv6 literal in brackets."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
-    """A Unix domain socket."""
-
-    path: str
-
-    def __str__(self) -> str:
-        """`unix:path`."""
-        return f"unix:{self.path}"
-
-
-ListenAddress: TypeAlias = TcpAddress | UnixAddress
-
-
-def parse_listen(text: str) -> ListenAddress:
+def parse_listen(text: str) -> Endpoint:
     """Read an address. Raises `ListenFault`."""
-    if text.startswith("unix:"):
-        path = text.removeprefix("unix:").removeprefix("//")
-        if not path or "\0" in path:
-            raise ListenFault(f"{text!r} names no socket: write unix:/run/extauthz/extauthz.sock")
-        if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
-            raise ListenFault(
-                f"the socket path {path!r} is longer than {MAX_SOCKET_PATH_BYTES} bytes: choose a shorter one"
-            )
-        return UnixAddress(path)
-    match = _TCP.fullmatch(text)
-    if match is None or int(match["port"]) > 65_535:
-        raise ListenFault(f"{text!r} is not an address: write host:port, [IPv6]:port or unix:/path")
-    return TcpAddress(match["six"] or match["host"], int(match["port"]))
+    endpoint = endpoint_of(text)
+    if isinstance(endpoint, EndpointFault):
+        raise ListenFault(str(endpoint))
+    return endpoint
 
 
-def claim(address: ListenAddress) -> None:
+def claim(address: Endpoint) -> None:
     """Find out whether the address can be had; remove a socket file whose owner is gone. Raises `ListenFault`."""
     match address:
-        case TcpAddress():
+        case TcpEndpoint():
             _claim_tcp(address)
-        case UnixAddress():
+        case UnixEndpoint():
             _claim_unix(address)
 
 
-def _claim_tcp(address: TcpAddress) -> None:
+def _claim_tcp(address: TcpEndpoint) -> None:
     """Bind each address that the name stands for, and let go of it again.
 
     A name may stand for addresses that this machine does not have (`localhost` and `::1`): one that can be had is
@@ -102,7 +59,7 @@ def _claim_tcp(address: TcpAddress) -> None:
         raise _fault(address, absent) from absent
 
 
-def _claim_unix(address: UnixAddress) -> None:
+def _claim_unix(address: UnixEndpoint) -> None:
     path = Path(address.path)
     try:
         mode = path.lstat().st_mode
@@ -132,7 +89,7 @@ def _claim_unix(address: UnixAddress) -> None:
         raise _fault(address, error) from error
 
 
-def _fault(address: ListenAddress, error: OSError) -> ListenFault:
+def _fault(address: Endpoint, error: OSError) -> ListenFault:
     match error.errno:
         case errno.EADDRINUSE:
             why = "another program listens there: stop it, or choose another address"

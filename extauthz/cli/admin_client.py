@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import click
 
-from extauthz.adapters.listening import ListenFault, TcpAddress, UnixAddress, parse_listen
+from extauthz.adapters.listening import ListenFault, parse_listen
+from extauthz.service.endpoint import TcpEndpoint, UnixEndpoint
 
 DEFAULT_ADMIN: Final = "127.0.0.1:9002"
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -22,7 +23,7 @@ _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is b
 class AdminConnection(http.client.HTTPConnection):
     """HTTP over either kind of address; with `tls`, for a proxy before the port."""
 
-    def __init__(self, address: TcpAddress | UnixAddress, *, timeout_s: float, tls: bool = False) -> None:
+    def __init__(self, address: TcpEndpoint | UnixEndpoint, *, timeout_s: float, tls: bool = False) -> None:
         super().__init__("localhost", timeout=timeout_s)
         self._address = address
         self._timeout_s = timeout_s
@@ -31,17 +32,17 @@ class AdminConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         """Connect."""
         match self._address:
-            case UnixAddress(path=path):
+            case UnixEndpoint(path=path):
                 self.sock: Any = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                 self.sock.settimeout(self._timeout_s)
                 self.sock.connect(path)
-            case TcpAddress(host=host, port=port):
+            case TcpEndpoint(host=host, port=port):
                 self.sock = socket.create_connection((_ANY.get(host, host), port), self._timeout_s)
                 if self._tls:
                     self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=host)
 
 
-def admin_address(text: str) -> tuple[TcpAddress | UnixAddress, bool]:
+def admin_address(text: str) -> tuple[TcpEndpoint | UnixEndpoint, bool]:
     """`host:port`, `http://host:port`, `https://host:port` or `unix:/path`, and whether it is TLS."""
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):
@@ -69,7 +70,7 @@ def ask(
     address, tls = admin_address(where)
     connection = AdminConnection(address, timeout_s=timeout_s, tls=tls)
     # The port on loopback answers by a name of this machine alone; elsewhere by any.
-    host = f"{address}" if isinstance(address, TcpAddress) and address.host not in _ANY else "localhost"
+    host = f"{address}" if isinstance(address, TcpEndpoint) and address.host not in _ANY else "localhost"
     try:
         connection.request(method, path, body=body, headers={"Host": host, **(headers or {})})
         response = connection.getresponse()

@@ -10,8 +10,9 @@ from typing import Final
 
 import click
 
-from extauthz.adapters.listening import ListenFault, TcpAddress, UnixAddress, parse_listen
+from extauthz.adapters.listening import ListenFault, parse_listen
 from extauthz.cli.admin_client import DEFAULT_ADMIN, AdminConnection
+from extauthz.service.endpoint import TcpEndpoint, UnixEndpoint
 
 TIMEOUT_S: Final = 2.0
 """Below the three seconds that the image's HEALTHCHECK gives."""
@@ -45,7 +46,7 @@ def healthcheck(*, admin_listen: str, live: bool) -> None:
     click.echo("alive" if live else "ready")
 
 
-def _get(address: TcpAddress | UnixAddress, path: str) -> tuple[int, bytes]:
+def _get(address: TcpEndpoint | UnixEndpoint, path: str) -> tuple[int, bytes]:
     connection = AdminConnection(address, timeout_s=TIMEOUT_S)
     try:
         connection.request("GET", path, headers={"Host": "localhost"})

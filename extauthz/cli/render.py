@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from extauthz.config.policy_file.fault import Problem
 from extauthz.config.policy_file.policy_file import load_policy
 from extauthz.config.render.envoy.bootstrap import Rendered, Unrenderable, render_envoy
 from extauthz.config.render.envoy.edge import (
@@ -19,10 +18,10 @@ from extauthz.config.render.envoy.edge import (
     KeyPair,
     ServiceTls,
 )
-from extauthz.config.settings.endpoint import Endpoint, TcpEndpoint, endpoint_of
 from extauthz.files import write_file
 from extauthz.pdp.answer.metadata import metadata_bytes
 from extauthz.pdp.policy import Policy
+from extauthz.service.endpoint import Endpoint, EndpointFault, TcpEndpoint, endpoint_of
 
 NONE = "none"
 """Of `--admin`: no admin interface."""
@@ -50,8 +49,8 @@ def read_endpoints(_ctx: click.Context, _param: click.Parameter, values: tuple[s
 
 def _endpoint(value: str) -> Endpoint:
     endpoint = endpoint_of(value)
-    if isinstance(endpoint, Problem):
-        raise click.BadParameter(f"{endpoint.message} ({endpoint.hint})")
+    if isinstance(endpoint, EndpointFault):
+        raise click.BadParameter(f"{endpoint.text} ({endpoint.hint})")
     return endpoint
 
 

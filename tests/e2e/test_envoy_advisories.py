@@ -13,9 +13,9 @@ import pytest
 
 from extauthz.config.policy_file.policy_file import load_policy
 from extauthz.config.render.envoy.edge import Edge
-from extauthz.config.settings.endpoint import TcpEndpoint
 from extauthz.demo.processes import LOOPBACK, Program, free_port
 from extauthz.pdp.policy import Policy
+from extauthz.service.endpoint import TcpEndpoint
 from tests.support import tokens
 from tests.support.checks import message
 from tests.support.http_issuer import HttpIssuer

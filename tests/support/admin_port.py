@@ -11,11 +11,11 @@ from typing import Any, Final, Self
 from extauthz.adapters.admin.actions import AdminActions
 from extauthz.adapters.admin.server import AdminServer
 from extauthz.adapters.admin.status import Component, Status
-from extauthz.adapters.listening import TcpAddress
 from extauthz.adapters.revocation.event_log import LoggedEvents
 from extauthz.adapters.revocation.process_revoker import ProcessRevoker
 from extauthz.pdp.policy import CacheTerms, Issuer, Policy
 from extauthz.pdp.token.jwks import KeySet
+from extauthz.service.endpoint import TcpEndpoint
 from extauthz.service.keys.keyring import KeyRing
 from extauthz.service.needs import Answer, KeysUnavailable, Need
 from extauthz.service.revocation.events import Events, EventSecrets
@@ -131,7 +131,7 @@ class AdminPort:
 
     def ask(self, method: str, path: str, body: bytes | str | None = None, **headers: str) -> Answered:
         """One request. Names of headers are written with `_` for `-`."""
-        assert isinstance(self.server.address, TcpAddress)
+        assert isinstance(self.server.address, TcpEndpoint)
         connection = http.client.HTTPConnection("127.0.0.1", self.server.address.port, timeout=WAIT_S)
         try:
             connection.request(method, path, body, {name.replace("_", "-"): text for name, text in headers.items()})

@@ -22,9 +22,9 @@ import grpc
 
 from extauthz.config.render.envoy.bootstrap import Rendered, render_envoy
 from extauthz.config.render.envoy.edge import Edge
-from extauthz.config.settings.endpoint import TcpEndpoint
 from extauthz.demo.processes import Probe, Program, free_port
 from extauthz.pdp.policy import Policy
+from extauthz.service.endpoint import TcpEndpoint
 from extauthz.wire.check_pb2 import CheckRequest, CheckResponse, HeaderValue, HeaderValueOption
 
 ENVOY = Path(sys.executable).with_name("envoy")

@@ -21,7 +21,8 @@ from typing import Any, Final, cast
 from extauthz.adapters.admin.actions import MAX_BODY_BYTES, AdminActions, AdminAnswer, AdminRequest
 from extauthz.adapters.admin.page import CONTENT_SECURITY_POLICY, page
 from extauthz.adapters.admin.status import StatusSource
-from extauthz.adapters.listening import ListenFault, TcpAddress, UnixAddress, claim, parse_listen
+from extauthz.adapters.listening import ListenFault, claim, parse_listen
+from extauthz.service.endpoint import TcpEndpoint, UnixEndpoint
 
 MAX_CONNECTIONS: Final = 32
 """Connections at once: probes, a scraper and a few people. Each costs a thread."""
@@ -70,7 +71,7 @@ class AdminServer:
         self._thread: threading.Thread | None = None
 
     @property
-    def address(self) -> TcpAddress | UnixAddress:
+    def address(self) -> TcpEndpoint | UnixEndpoint:
         """Where the server listens: once started, with the port that a port of 0 became."""
         return self._address
 
@@ -81,8 +82,8 @@ class AdminServer:
             self._server = _Server(self._address, self._source, self._exposition, self._actions, self._redact)
         except OSError as error:
             raise ListenFault(f"cannot listen on {self._address}: {error.strerror or error}: choose another") from error
-        if isinstance(self._address, TcpAddress):
-            self._address = TcpAddress(self._address.host, int(self._server.server_address[1]))
+        if isinstance(self._address, TcpEndpoint):
+            self._address = TcpEndpoint(self._address.host, int(self._server.server_address[1]))
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(LOOK_EVERY_S,), name="extauthz-admin", daemon=True
         )
@@ -96,7 +97,7 @@ class AdminServer:
         server.shutdown()
         self._thread.join()
         server.server_close()
-        if isinstance(self._address, UnixAddress):
+        if isinstance(self._address, UnixEndpoint):
             Path(self._address.path).unlink(missing_ok=True)
 
 
@@ -108,7 +109,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(
         self,
-        address: TcpAddress | UnixAddress,
+        address: TcpEndpoint | UnixEndpoint,
         source: StatusSource,
         exposition: Exposition,
         actions: AdminActions | None,
@@ -118,14 +119,14 @@ class _Server(ThreadingHTTPServer):
         self.redact = redact
         self.exposition = exposition
         self.actions = actions
-        self.loopback = isinstance(address, UnixAddress) or _is_loopback(address.host)
+        self.loopback = isinstance(address, UnixEndpoint) or _is_loopback(address.host)
         self._open: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
         where: Any
         match address:
-            case UnixAddress(path=where):
+            case UnixEndpoint(path=where):
                 self.address_family = socket.AF_UNIX
-            case TcpAddress(host=host, port=port):
+            case TcpEndpoint(host=host, port=port):
                 self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
                 where = (host, port)
         super().__init__(where, _Handler)

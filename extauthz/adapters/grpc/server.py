@@ -21,8 +21,9 @@ from extauthz.adapters.grpc.health import CHECK_METHOD as HEALTH_METHOD
 from extauthz.adapters.grpc.health import CHECK_SERVICE, NOT_SERVING, Health
 from extauthz.adapters.grpc.threads import CheckThreads
 from extauthz.adapters.grpc.tls import RotatingCredentials, ServerTls
-from extauthz.adapters.listening import ListenFault, TcpAddress, UnixAddress, claim, parse_listen
+from extauthz.adapters.listening import ListenFault, claim, parse_listen
 from extauthz.service.call import Call
+from extauthz.service.endpoint import TcpEndpoint, UnixEndpoint
 
 MAX_MESSAGE_BYTES: Final = 5 * 1024 * 1024
 """A check request: a body of 4 MiB, which is all that is read of one, and 1 MiB for headers and metadata."""
@@ -123,7 +124,7 @@ class GrpcServer:
         self._fast_paths = self._open_fast_paths() if fast_path else ()
 
     @property
-    def address(self) -> TcpAddress | UnixAddress:
+    def address(self) -> TcpEndpoint | UnixEndpoint:
         """Where the server listens: once started, with the port that a port of 0 became."""
         return self._address
 
@@ -131,9 +132,9 @@ class GrpcServer:
         """Listen and serve, in threads. Raises `ListenFault`."""
         claim(self._address)
         match self._address:
-            case TcpAddress(host=host):
-                self._address = TcpAddress(host, self._bind())
-            case UnixAddress(path=path):
+            case TcpEndpoint(host=host):
+                self._address = TcpEndpoint(host, self._bind())
+            case UnixEndpoint(path=path):
                 # Nobody may connect before the permissions are as they should be.
                 previous = os.umask(0o177)
                 try:

@@ -6,6 +6,7 @@
 * What the answer means is the rule of `pdp.token.introspection_answer`.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -30,12 +31,16 @@ from extauthz.service.needs import Introspected
 if TYPE_CHECKING:
     import httpx
 
+_log = logging.getLogger("extauthz.issuers")
+
 TOTAL_S: Final = 1.0
 """Casdoor answers in 5 ms; a check waits for this."""
 MAX_ANSWER_BYTES: Final = 64 * 1024
 MAX_ANSWER_DEPTH: Final = 16
 OPEN_S: Final = 2.0
 """How often an issuer that is down is tried, with one check's token."""
+TELL_EVERY_S: Final = 60.0
+"""At most so often the log begins anew: a caller with a token that the issuer stumbles over must not fill it."""
 OVERLOADED: Final = frozenset({429, 502, 503, 504})
 """Answers that count as none for the breaker. Others do not: one token that Casdoor stumbles over (it answers 500,
 casdoor.md §2.5) must not stop the introspection of all."""
@@ -53,7 +58,7 @@ class _Line:
 class IntrospectionHttp:
     """`service.ports.Introspector` over HTTP. One event loop. `clock` gives monotonic seconds.
 
-    `last_faults` tells the operator, per issuer name, why it did not answer last time.
+    The operator is told in one line of the log when an issuer begins to fail, and in one when it answers again.
     """
 
     def __init__(self, *, discovery: Discovery, clock: Callable[[], float], total_s: float = TOTAL_S) -> None:
@@ -61,7 +66,9 @@ class IntrospectionHttp:
         self._clock = clock
         self._total_s = total_s
         self._lines: dict[tuple[str, str], _Line] = {}
-        self.last_faults: dict[str, str] = {}
+        self._failing: set[str] = set()
+        """Names of issuers of which was told that they do not answer."""
+        self._quiet_until: dict[str, float] = {}
 
     async def introspect(self, issuer: Issuer, token: str, caller: str) -> Introspected:
         """The issuer's word; UNAVAILABLE for anything that is not a clear yes or no, and while the breaker is open."""
@@ -91,7 +98,9 @@ class IntrospectionHttp:
             line.breaker.answered(caller)
         said = _word(answer)
         if isinstance(said, Introspected):
-            self.last_faults.pop(issuer.name, None)
+            if issuer.name in self._failing:
+                self._failing.discard(issuer.name)
+                _log.info("issuer %s answers about tokens again", issuer.name)
             return said
         return self._unavailable(issuer, f"{target.url}: {said}")
 
@@ -102,7 +111,11 @@ class IntrospectionHttp:
         self._lines.clear()
 
     def _unavailable(self, issuer: Issuer, fault: str) -> Introspected:
-        self.last_faults[issuer.name] = fault
+        now = self._clock()
+        if issuer.name not in self._failing and now >= self._quiet_until.get(issuer.name, now):
+            self._failing.add(issuer.name)
+            self._quiet_until[issuer.name] = now + TELL_EVERY_S
+            _log.warning("issuer %s does not answer about tokens, which are refused meanwhile: %s", issuer.name, fault)
         return Introspected.UNAVAILABLE
 
     def _line(self, issuer: Issuer, terms: Introspection) -> _Line:

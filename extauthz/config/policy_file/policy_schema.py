@@ -81,9 +81,6 @@ class IntrospectionShape(Shape):
     )
     client_secret_env: str = Field(default="", description="environment variable with the client's secret")
     endpoint: Url = Field(default="", description="introspection endpoint; default: from the discovery document")
-    on_failure: Literal["deny"] = Field(
-        default="deny", description="what counts while the issuer does not answer: the request is refused with 503"
-    )
 
 
 class IssuerShape(Shape):

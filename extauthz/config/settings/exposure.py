@@ -2,7 +2,7 @@
 
 from ipaddress import IPv6Address, ip_address
 
-from extauthz.config.settings.endpoint import Endpoint, TcpEndpoint
+from extauthz.service.endpoint import Endpoint, TcpEndpoint
 
 
 def open_to_network(listen: Endpoint, *, clients_authenticated: bool) -> bool:

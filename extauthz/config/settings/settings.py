@@ -14,21 +14,25 @@ from typing import Final
 
 from extauthz.config.policy_file.fault import Problem
 from extauthz.config.settings.client_names import client_names_of
-from extauthz.config.settings.endpoint import (
-    MAX_PORT,
-    Endpoint,
-    TcpEndpoint,
-    UnixEndpoint,
-    endpoint_of,
-    worker_endpoint,
-)
 from extauthz.config.settings.exposure import open_to_network
 from extauthz.config.settings.secret import MIN_SECRET_BYTES, Secret, secret_from_file, secrets_setting
 from extauthz.config.settings.variables import KNOWN_VARIABLES as KNOWN_VARIABLES  # noqa: PLC0414 - a part of the settings
 from extauthz.config.settings.variables import unknown_variables
 from extauthz.files import FileFault, read_regular_file
 from extauthz.pdp.quoting import quoted
+from extauthz.service.endpoint import (
+    MAX_PORT,
+    MAX_SOCKET_PATH_BYTES,
+    Endpoint,
+    EndpointFault,
+    TcpEndpoint,
+    UnixEndpoint,
+    endpoint_of,
+    worker_endpoint,
+)
 
+MAX_FIRST_SOCKET_PATH_BYTES: Final = MAX_SOCKET_PATH_BYTES - 3
+"""Those of other workers have a number behind it."""
 DEFAULT_POLICY: Final = "extauthz.yaml"
 DEFAULT_LISTEN: Final = "127.0.0.1:9001"
 DEFAULT_ADMIN_HOST: Final = "127.0.0.1"
@@ -244,9 +248,9 @@ class _Reader:
 
     def _endpoint(self, setting: str, text: str, default: str) -> Endpoint:
         """Where to listen; after a fault, something to go on with."""
-        found = endpoint_of(text)
-        if isinstance(found, Problem):
-            self._fault(setting, found.message, found.hint)
+        found = endpoint_of(text, MAX_FIRST_SOCKET_PATH_BYTES)
+        if isinstance(found, EndpointFault):
+            self._fault(setting, found.text, found.hint)
             return self._endpoint(setting, default, default)
         return found
 

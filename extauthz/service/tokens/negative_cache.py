@@ -60,7 +60,6 @@ LASTING: Final[Mapping[Reason, Lasting]] = MappingProxyType(
         Reason.KEYS_UNAVAILABLE: Lasting.NEVER,
         Reason.INTROSPECTION_UNAVAILABLE: Lasting.NEVER,
         Reason.REVOCATIONS_UNAVAILABLE: Lasting.NEVER,
-        Reason.REVOCATIONS_UNAVAILABLE: Lasting.NEVER,
         Reason.DEADLINE_EXCEEDED: Lasting.NEVER,
         Reason.INTERNAL_ERROR: Lasting.NEVER,
         # About the request and not about its token.

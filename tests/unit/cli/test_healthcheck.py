@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 
 from extauthz.adapters.admin.server import AdminServer
 from extauthz.adapters.admin.status import Component, Status
-from extauthz.adapters.listening import TcpAddress
 from extauthz.cli.healthcheck import healthcheck
+from extauthz.service.endpoint import TcpEndpoint
 
 READY = Component(name="policy", ready=True)
 WAITING = Component(name="keys of casdoor", ready=False, detail="no set could be fetched yet")
@@ -103,7 +103,7 @@ def test_somebody_else_there_is_no_traceback(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("extauthz.cli.healthcheck.TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as other:
         other.listen()
-        result = run(f"--admin-listen={TcpAddress('127.0.0.1', other.getsockname()[1])}")
+        result = run(f"--admin-listen={TcpEndpoint('127.0.0.1', other.getsockname()[1])}")
     assert result.exit_code == 1
     assert "no answer from" in result.output
 

@@ -16,8 +16,8 @@ from extauthz.config.render.envoy.listener import listener
 from extauthz.config.render.envoy.plain_fields import add_plain_fields
 from extauthz.config.render.envoy.sites import Layout, LayoutFaults, lay_out
 from extauthz.config.render.envoy.yaml_text import to_yaml
-from extauthz.config.settings.endpoint import TcpEndpoint
 from extauthz.pdp.policy import Policy
+from extauthz.service.endpoint import TcpEndpoint
 
 MAX_DOWNSTREAM_CONNECTIONS: Final = 10_000
 """Beyond this Envoy refuses connections. Each takes two file descriptors, and memory for its buffers."""

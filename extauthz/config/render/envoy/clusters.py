@@ -44,7 +44,7 @@ from extauthz.config.render.envoy.edge import Edge, is_ip_address
 from extauthz.config.render.envoy.routes import cluster_name
 from extauthz.config.render.envoy.sites import Layout, Site
 from extauthz.config.render.envoy.tls import client_tls
-from extauthz.config.settings.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
+from extauthz.service.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 
 AUTHZ_CLUSTER: Final = "authz"
 TRACING_CLUSTER: Final = "tracing"

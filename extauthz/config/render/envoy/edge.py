@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from extauthz.config.settings.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
+from extauthz.service.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 
 DEFAULT_LISTEN: Final = TcpEndpoint("0.0.0.0", 8080)  # noqa: S104 - a proxy is there to be reached
 DEFAULT_ADMIN: Final = TcpEndpoint("127.0.0.1", 9901)

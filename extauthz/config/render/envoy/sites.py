@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from extauthz.config.settings.endpoint import TcpEndpoint
 from extauthz.pdp.policy import Policy, Resource
+from extauthz.service.endpoint import TcpEndpoint
 
 METADATA_ROOT: Final = "/.well-known/oauth-protected-resource"
 """Where a client looks last (MCP, Protected Resource Metadata Discovery Requirements)."""

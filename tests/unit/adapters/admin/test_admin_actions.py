@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from extauthz.adapters.admin import server as admin_http
 from extauthz.adapters.admin.actions import MAX_BODY_BYTES, MAX_NOTICE_BYTES, AdminRequest
-from extauthz.adapters.listening import TcpAddress
 from extauthz.pdp.policy import WhenStale
 from extauthz.pdp.principal import Principal, VerifiedToken
 from extauthz.pdp.revocation.revocation import keys_of
+from extauthz.service.endpoint import TcpEndpoint
 from extauthz.service.needs import KeysCause, NeedKeys
 from extauthz.service.revocation import bounds, revocations
 from extauthz.service.revocation import events as events_module
@@ -119,7 +119,7 @@ class TestOrders:
         assert port.in_force == {("jti", "j", "")}
 
     def test_two_authorization_headers_are_none(self, port: AdminPort) -> None:
-        assert isinstance(port.server.address, TcpAddress)
+        assert isinstance(port.server.address, TcpEndpoint)
         with socket.create_connection(("127.0.0.1", port.server.address.port), timeout=20) as client:
             header = f"Authorization: Bearer {ADMIN_TOKEN}\r\n"
             client.sendall(f"GET /revocations HTTP/1.0\r\n{header}{header}\r\n".encode())
@@ -229,7 +229,7 @@ class TestBodies:
 
     @staticmethod
     def raw(port: AdminPort, rest: bytes, *, end: bool = True) -> bytes:
-        assert isinstance(port.server.address, TcpAddress)
+        assert isinstance(port.server.address, TcpEndpoint)
         with socket.create_connection(("127.0.0.1", port.server.address.port), timeout=20) as client:
             client.sendall(b"POST /events/casdoor/webhook HTTP/1.0\r\n" + rest)
             if end:

@@ -16,8 +16,9 @@ import pytest
 from extauthz.adapters.admin import server as admin_http
 from extauthz.adapters.admin.server import AdminServer
 from extauthz.adapters.admin.status import Component, Status
-from extauthz.adapters.listening import ListenFault, TcpAddress
+from extauthz.adapters.listening import ListenFault
 from extauthz.pdp.redaction import Redactor
+from extauthz.service.endpoint import TcpEndpoint
 from tests.support.waiting import eventually
 
 WAIT_S = 20.0
@@ -65,7 +66,7 @@ def server(source: Source) -> Iterator[AdminServer]:
 
 
 def port_of(server: AdminServer) -> int:
-    assert isinstance(server.address, TcpAddress)
+    assert isinstance(server.address, TcpEndpoint)
     return server.address.port
 
 

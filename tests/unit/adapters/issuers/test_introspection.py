@@ -12,8 +12,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from extauthz.adapters.issuers import introspection
 from extauthz.adapters.issuers.discovery import Discovery
-from extauthz.adapters.issuers.introspection import OPEN_S, IntrospectionHttp
+from extauthz.adapters.issuers.introspection import OPEN_S, TELL_EVERY_S, IntrospectionHttp
 from extauthz.pdp.policy import Introspection, Issuer
 from extauthz.service.needs import Introspected
 from tests.support.http_issuer import HttpIssuer, self_signed
@@ -52,11 +53,29 @@ def of(server: HttpIssuer, *, endpoint: str | None = None) -> Issuer:
     )
 
 
+class Listener(logging.Handler):
+    def __init__(self, told: list[str]) -> None:
+        super().__init__()
+        self._told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._told.append(record.getMessage())
+
+
 class Asker:
     def __init__(self, *, total_s: float = GENEROUS_S, ca_file: str = "") -> None:
         self.now = time.monotonic()
         discovery = Discovery(clock=lambda: self.now, ca_file=ca_file)
         self.adapter = IntrospectionHttp(discovery=discovery, clock=lambda: self.now, total_s=total_s)
+        self.told: list[str] = []
+        """What the operator's log says."""
+        self._listener = Listener(self.told)
+        logging.getLogger("extauthz.issuers").addHandler(self._listener)
+        logging.getLogger("extauthz.issuers").setLevel(logging.INFO)
+
+    async def close(self) -> None:
+        logging.getLogger("extauthz.issuers").removeHandler(self._listener)
+        await self.adapter.close()
 
     async def ask(self, issuer: Issuer, token: str = TOKEN, caller: str = "alice") -> Introspected:
         return await self.adapter.introspect(issuer, token, caller)
@@ -68,7 +87,7 @@ def with_asker(body: Callable[[Asker], Coroutine[Any, Any, None]], **options: An
         try:
             await body(asker)
         finally:
-            await asker.adapter.close()
+            await asker.close()
 
     asyncio.run(main())
 
@@ -79,7 +98,7 @@ def word(issuer: Issuer, **options: Any) -> tuple[Introspected, str]:
 
     async def body(asker: Asker) -> None:
         answer = await asker.ask(issuer)
-        said.append((answer, asker.adapter.last_faults.get(issuer.name, "")))
+        said.append((answer, asker.told[-1] if asker.told else ""))
 
     with_asker(body, **options)
     return said[0]
@@ -347,17 +366,22 @@ def test_odd_answers_to_callers_who_are_strangers_stop_all(server: HttpIssuer, n
     with_asker(body)
 
 
-def test_an_endpoint_that_cannot_be_reached_stops_all_whoever_asked(server: HttpIssuer) -> None:
+def test_an_endpoint_that_cannot_be_reached_stops_all_whoever_asked(
+    server: HttpIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with HttpIssuer() as other:
         gone = of(server, endpoint=f"{other.url}/introspect")
 
     async def body(asker: Asker) -> None:
         for _ in range(5):
             assert await asker.ask(gone, caller="mallory") is UNAVAILABLE
-        assert "cannot connect" in asker.adapter.last_faults["casdoor"]
-        asker.adapter.last_faults.clear()
+        (told,) = asker.told
+        assert "cannot connect" in told
+        monkeypatch.setattr(introspection, "exchange", unreachable)
         assert await asker.ask(gone, caller="alice") is UNAVAILABLE
-        assert asker.adapter.last_faults == {}
+
+    async def unreachable(*_: object, **__: object) -> None:
+        raise AssertionError("nobody asks while the breaker is open")
 
     with_asker(body)
 
@@ -371,9 +395,30 @@ def test_one_issuers_failure_is_not_anothers(server: HttpIssuer) -> None:
             for _ in range(10):
                 assert await asker.ask(of(server)) is UNAVAILABLE
                 assert await asker.ask(replace(of(well), name="well")) is ACTIVE
-            assert set(asker.adapter.last_faults) == {"casdoor"}
+            assert [told.split(" ", 2)[:2] for told in asker.told] == [["issuer", "casdoor"]]
 
         with_asker(body)
+
+
+def test_the_log_says_when_an_issuer_begins_to_fail_and_when_it_answers_again(server: HttpIssuer) -> None:
+    async def body(asker: Asker) -> None:
+        for _ in range(3):
+            server.answer("/introspect", status=500, body=b"")
+            for _ in range(3):
+                assert await asker.ask(of(server)) is UNAVAILABLE
+            server.answer("/introspect", body=YES)
+            for _ in range(3):
+                assert await asker.ask(of(server)) is ACTIVE
+            asker.now += TELL_EVERY_S / 2
+        assert [told.split(" about")[0] for told in asker.told] == [
+            "issuer casdoor does not answer",
+            "issuer casdoor answers",
+        ] * 2
+        assert "status 500" in asker.told[0]
+        assert SECRET not in "".join(asker.told)
+        assert TOKEN not in "".join(asker.told)
+
+    with_asker(body)
 
 
 def test_neither_secret_nor_token_is_logged(server: HttpIssuer, caplog: pytest.LogCaptureFixture) -> None:

@@ -95,7 +95,6 @@ LEAVES: Final[dict[str, tuple[str, Any]]] = {
 
 ONE_VALUE: Final = {
     "version": "always 1",
-    "issuers.*.introspection.on_failure": "always deny",
     "issuers.*.introspection.client_secret_file": "another source of the same secret (test_policy_file)",
 }
 """Keys that cannot be changed here, and why."""

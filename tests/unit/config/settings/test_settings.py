@@ -7,15 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extauthz.config.policy_file.fault import Problem
-from extauthz.config.settings.endpoint import (
-    MAX_SOCKET_PATH_BYTES,
-    Endpoint,
-    TcpEndpoint,
-    UnixEndpoint,
-    endpoint_of,
-    worker_endpoint,
-)
 from extauthz.config.settings.secret import Secret
 from extauthz.config.settings.settings import (
     KNOWN_VARIABLES,
@@ -27,6 +18,11 @@ from extauthz.config.settings.settings import (
     read_settings,
 )
 from extauthz.config.settings.variables import AskedVariables
+from extauthz.service.endpoint import (
+    Endpoint,
+    TcpEndpoint,
+    UnixEndpoint,
+)
 
 SECRET = "s" * 32
 OTHER = "t" * 32
@@ -470,39 +466,6 @@ def test_there_is_a_secret_for_each_application_and_two_of_everything_else() -> 
 
 
 # --- endpoints ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "endpoint", "written"),
-    [
-        ("127.0.0.1:9001", TcpEndpoint("127.0.0.1", 9001), "127.0.0.1:9001"),
-        ("[::1]:9001", TcpEndpoint("::1", 9001), "[::1]:9001"),
-        ("localhost:0", TcpEndpoint("localhost", 0), "localhost:0"),
-        ("unix:/run/a.sock", UnixEndpoint("/run/a.sock"), "unix:/run/a.sock"),
-        ("unix:///run/a.sock", UnixEndpoint("/run/a.sock"), "unix:/run/a.sock"),
-        ("unix:a.sock", UnixEndpoint("a.sock"), "unix:a.sock"),
-    ],
-)
-def test_endpoints(text: str, endpoint: Endpoint, written: str) -> None:
-    assert endpoint_of(text) == endpoint
-    assert str(endpoint) == written
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "9001", ":9001", "host", "host:", "host:x", "host:65536", "host:-1", "::1:9001", "[::1]", "[zz]:1"),
-        *("[1.2.3]:1", "http://host:1", "host:1/", "unix:", "unix:/a\0b", "unix:/" + "a" * MAX_SOCKET_PATH_BYTES),
-        *("host :1", "host:123456"),
-    ],
-)
-def test_other_endpoints(text: str) -> None:
-    assert isinstance(endpoint_of(text), Problem)
-
-
-def test_sockets_of_workers_have_their_number() -> None:
-    assert [worker_endpoint(UnixEndpoint("/a"), number).__str__() for number in (0, 1)] == ["unix:/a", "unix:/a.1"]
-    assert worker_endpoint(TcpEndpoint("h", 0), 3) == TcpEndpoint("h", 0)
 
 
 @given(st.dictionaries(st.sampled_from(KNOWN_VARIABLES), st.text(max_size=20)))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from extauthz.config.render.envoy.edge import MAX_BODY_BYTES, Edge, ServiceTls, edge_faults
-from extauthz.config.settings.endpoint import TcpEndpoint, UnixEndpoint
+from extauthz.service.endpoint import TcpEndpoint, UnixEndpoint
 
 DEFAULT = Edge()
 SOCKET = UnixEndpoint("/run/extauthz.sock")

@@ -17,10 +17,10 @@ from extauthz.config.render.envoy.edge import Edge, KeyPair, ServiceTls
 from extauthz.config.render.envoy.routes import AMBIGUOUS_PATH, route_configuration
 from extauthz.config.render.envoy.sites import Layout, lay_out
 from extauthz.config.render.untrusted_headers import UNTRUSTED_HEADERS, UNTRUSTED_PREFIXES
-from extauthz.config.settings.endpoint import TcpEndpoint, UnixEndpoint
 from extauthz.pdp.decision.resource_index import path_of
 from extauthz.pdp.mcp.headers import METHOD_HEADER, NAME_HEADER, SESSION_HEADER, VERSION_HEADER
 from extauthz.pdp.policy import Resource, UpstreamHeaders
+from extauthz.service.endpoint import TcpEndpoint, UnixEndpoint
 from tests.support.policies import policy, resource
 
 WEATHER = resource(upstream="http://weather:8000/mcp")

@@ -3,8 +3,8 @@
 import pytest
 
 from extauthz.config.render.envoy.sites import Layout, LayoutFaults, Upstream, lay_out
-from extauthz.config.settings.endpoint import TcpEndpoint
 from extauthz.pdp.policy import Resource
+from extauthz.service.endpoint import TcpEndpoint
 from tests.support.policies import policy, resource
 
 UPSTREAM = "http://weather:8000/mcp"
