@@ -40,6 +40,10 @@ EXCEPTIONS: Final = {
         "adapters/telemetry/test_telemetry_reference.py",
         "cli/test_command_line.py",
     ),
+    "clients that the whole server is up against": (
+        "adapters/grpc/test_header_floods.py",
+        "adapters/grpc/test_hostile_clients.py",
+    ),
     "the project": (
         "test_bounded_caches.py",
         "test_groups.py",
