@@ -45,6 +45,7 @@ EXCEPTIONS: Final = {
         "adapters/grpc/test_hostile_clients.py",
     ),
     "the project": (
+        "test_threat_model.py",
         "test_bounded_caches.py",
         "test_groups.py",
         "test_mirror.py",
