@@ -45,7 +45,16 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
             "shorter than 32 bytes",
             "openssl rand -base64 32",
         ),
-        (MINIMAL | {"networkPolicy": {"enabled": True}}, "would admit every pod", "Name the namespace"),
+        (MINIMAL | {"networkPolicy": {"grpcFrom": []}}, "would admit every pod", "Name the namespace"),
+        (MINIMAL | {"serviceMonitor": {"enabled": True}}, "nobody may reach the admin port", "Name its namespace"),
+        *(
+            (
+                MINIMAL | {"replicas": 1, "revocation": {way: {"existingSecret": {"name": "s"}}}},
+                "nobody may reach the admin port",
+                "networkPolicy.adminFrom",
+            )
+            for way in ("casdoorSsoSecret", "casdoorWebhookSecret")
+        ),
         (MINIMAL | {"serviceAccount": {"create": False}}, "no account is named", "Set serviceAccount.name"),
         (
             MINIMAL | {"autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 2}},

@@ -89,7 +89,9 @@ def test_the_autoscaler_and_the_deployment_do_not_both_set_the_size() -> None:
 
 
 def test_prometheus_finds_the_admin_port() -> None:
-    release = render(MINIMAL | {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}})
+    prometheus = {"adminFrom": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}]}
+    monitored = {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}, "networkPolicy": prometheus}
+    release = render(MINIMAL | monitored)
     monitor = release.one("ServiceMonitor")
     (endpoint,) = monitor["spec"]["endpoints"]
     assert endpoint == {"port": "admin", "path": "/metrics", "interval": "30s"}
@@ -100,7 +102,7 @@ def test_prometheus_finds_the_admin_port() -> None:
 
 def test_by_default_nothing_optional_is_made() -> None:
     kinds = sorted(document["kind"] for document in render(MINIMAL).documents)
-    assert kinds == ["ConfigMap", "Deployment", "PodDisruptionBudget", "Service", "ServiceAccount"]
+    assert kinds == ["ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,8 @@ def test_notes_name_the_address_and_what_is_open() -> None:
     notes = render(MINIMAL, name="authz", namespace="gateways").notes
     assert "authz-extauthz.gateways.svc.cluster.local:9001" in notes
     assert "Without Redis" in notes
-    assert "networkPolicy.enabled" in notes
+    assert "Name your Envoys in networkPolicy.grpcFrom" in notes
+    assert "Set networkPolicy.enabled" in render(MINIMAL | {"networkPolicy": {"enabled": False}}).notes
     full = render(values_of(CHART / "ci" / "full-values.yaml")).notes
     assert "Without Redis" not in full
-    assert "networkPolicy.enabled" not in full
+    assert "networkPolicy" not in full

@@ -127,6 +127,14 @@ def test_a_changed_secret_restarts_the_pods(changed: dict[str, Any]) -> None:
     assert before.pod()["metadata"]["annotations"] != after.pod()["metadata"]["annotations"]
 
 
+def test_by_default_pods_may_ask_and_nobody_reaches_the_admin_port() -> None:
+    """Where the Envoys are the chart cannot know; that they are pods it can. From outside the cluster nobody gets in."""
+    policy = render(MINIMAL).one("NetworkPolicy")["spec"]
+    assert policy["ingress"] == [{"from": [{"namespaceSelector": {}}], "ports": [{"port": "grpc", "protocol": "TCP"}]}]
+    assert policy["policyTypes"] == ["Ingress"]
+    assert not render(MINIMAL | {"networkPolicy": {"enabled": False}}).all("NetworkPolicy")
+
+
 def test_with_the_network_policy_only_the_named_peers_get_in() -> None:
     envoys = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "gateways"}}}]
     policy = render(MINIMAL | {"networkPolicy": {"enabled": True, "grpcFrom": envoys}}).one("NetworkPolicy")["spec"]
@@ -171,10 +179,15 @@ WAYS_IN = {
 }
 
 
+ADMIN_REACHED: dict[str, Any] = {"networkPolicy": {"adminFrom": [{"podSelector": {}}]}}
+
+
 @pytest.mark.parametrize("value", WAYS_IN)
 def test_each_way_to_revoke_is_opened_by_its_own_secret_which_is_a_file(value: str) -> None:
     volume, variable, key = WAYS_IN[value]
-    release = render(MINIMAL | {"replicas": 1, "revocation": {value: {"existingSecret": {"name": "mine"}}}})
+    release = render(
+        MINIMAL | {"replicas": 1, "revocation": {value: {"existingSecret": {"name": "mine"}}}} | ADMIN_REACHED
+    )
     assert {name for name in release.env() if name in {each[1] for each in WAYS_IN.values()}} == {variable}
     assert release.env()[variable]["value"] == f"{mount_path(release.container(), volume)}/secret"
     assert secret_volume(release.pod(), volume) == {
@@ -193,6 +206,8 @@ def test_nobody_can_revoke_unless_told() -> None:
 def test_every_variable_of_the_chart_is_one_of_the_service() -> None:
     values = {value: {"existingSecret": {"name": "mine"}} for value in WAYS_IN}
     release = render(
-        MINIMAL | {"redis": {"url": REDIS_URL}, "cacheSecret": {"value": CACHE_SECRET}, "revocation": values}
+        MINIMAL
+        | {"redis": {"url": REDIS_URL}, "cacheSecret": {"value": CACHE_SECRET}, "revocation": values}
+        | ADMIN_REACHED
     )
     assert {name for name in release.env() if name.startswith("EXTAUTHZ_")} <= set(KNOWN_VARIABLES)
