@@ -128,7 +128,7 @@ def test_a_changed_secret_restarts_the_pods(changed: dict[str, Any]) -> None:
 
 
 def test_by_default_pods_may_ask_and_nobody_reaches_the_admin_port() -> None:
-    """Where the Envoys are the chart cannot know; that they are pods it can. From outside the cluster nobody gets in."""
+    """Where the Envoys are the chart cannot know. From outside the cluster nobody gets in."""
     policy = render(MINIMAL).one("NetworkPolicy")["spec"]
     assert policy["ingress"] == [{"from": [{"namespaceSelector": {}}], "ports": [{"port": "grpc", "protocol": "TCP"}]}]
     assert policy["policyTypes"] == ["Ingress"]
