@@ -41,8 +41,10 @@ EXCEPTIONS: Final = {
         "cli/test_command_line.py",
     ),
     "clients that the whole server is up against": (
+        "adapters/admin/test_admin_raw.py",
         "adapters/grpc/test_header_floods.py",
         "adapters/grpc/test_hostile_clients.py",
+        "adapters/grpc/test_two_ways_in.py",
     ),
     "the project": (
         "test_threat_model.py",

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from extauthz.adapters.listening import TcpAddress
+from extauthz.service.endpoint import TcpEndpoint
 from tests.support.admin_port import WAIT_S, AdminPort
 
 _HOST: Final = b"Host: localhost\r\n"
@@ -95,12 +95,14 @@ def test_there_are_49() -> None:
 @pytest.mark.parametrize("name", REQUESTS)
 def test_a_raw_request_changes_and_shows_nothing(name: str) -> None:
     with AdminPort() as port:
-        assert isinstance(port.server.address, TcpAddress)
+        assert isinstance(port.server.address, TcpEndpoint)
         received = answer_of(port.server.address.port, REQUESTS[name])
         assert port.in_force == set()
         assert port.ask("GET", "/livez").status == 200
     for secret in port.admin_tokens:
         assert secret not in received
     assert b"Traceback" not in received
-    if b"attacker" in REQUESTS[name] or name.startswith(("no credentials", "no length", "two ", "wrong", "empty", "bearer", "length", "chunk")):
+    if b"attacker" in REQUESTS[name] or name.startswith(
+        ("no credentials", "no length", "two ", "wrong", "empty", "bearer", "length", "chunk")
+    ):
         assert not received.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2"))

@@ -18,8 +18,8 @@ from extauthz.adapters.grpc import calls, fast_path
 from extauthz.adapters.grpc import server as grpc_server
 from extauthz.adapters.grpc.calls import MAX_PER_CONNECTION
 from extauthz.adapters.grpc.server import MAX_CALLS, MAX_STREAMS, GrpcServer
-from extauthz.adapters.listening import TcpAddress
 from extauthz.service.call import Call
+from extauthz.service.endpoint import TcpEndpoint
 from tests.bench.h2_load import END_HEADERS, HEADERS, PING, RST_STREAM, SETTINGS, frame
 from tests.support.h2_client import H2Client, headers_of, message_of
 from tests.support.transport import CHECK_PATH, HEALTH_PATH, TIMEOUT_S, call, channel, serving
@@ -36,7 +36,7 @@ def echo(request: bytes, _: Call) -> bytes:
 
 
 def port_of(server: GrpcServer) -> int:
-    assert isinstance(server.address, TcpAddress)
+    assert isinstance(server.address, TcpEndpoint)
     return server.address.port
 
 
