@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-LARGE_CHECK_BYTES: Final = 65_536_000
+LARGE_CHECK_BYTES: Final = 65_536
 """Bytes of a `CheckRequest` above which it is large. The worst body of that size is read in about 2 ms."""
 MAX_LARGE_CHECKS: Final = 16
 """Large checks at once, each up to 5 MiB; more are refused. A quarter of the seats: small checks have the others."""

@@ -1,8 +1,8 @@
 """Answers that Envoy makes itself, in the form of the service's own: a JSON-RPC error that names cause and limit.
 
-The service's denials are local replies of Envoy as well, and pass unchanged: every mapper asks what the reply was made
-for (`response.code_details`). `data` holds an id that the access log has, too: `request_id`, or `connection_id` where
-Envoy refuses a request before it gives it an id.
+The service's answers are local replies of Envoy as well, and pass unchanged: its denials are known by what the reply
+was made for (`response.code_details`), its 503 by the decision id. `data` holds an id that the access log has, too:
+`request_id`, or `connection_id` where Envoy refuses a request before it gives it an id.
 """
 
 import json
@@ -25,7 +25,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from extauthz.config.render.envoy.edge import Edge
-from extauthz.pdp.answer.verdict import RETRY_AFTER_S
+from extauthz.pdp.answer.verdict import DECISION_HEADER, RETRY_AFTER_S
 from extauthz.pdp.reason import ANSWERS, INVALID_REQUEST, METHOD_NOT_FOUND, UNAVAILABLE, Reason
 
 MAX_HEADERS_KIB: Final = 60
@@ -35,7 +35,7 @@ CONNECTION_ID: Final = "%CONNECTION_ID%"
 
 # By Envoy's response code details (docs: configuration/http/http_conn_man/response_code_details). Whatever is not here,
 # and is no denial of the service, is told by its status alone.
-_DENIED: Final = "response.code_details != 'ext_authz_denied'"
+_NOT_OURS: Final = f"response.code_details != 'ext_authz_denied' && !('{DECISION_HEADER}' in response.headers)"
 _UNAVAILABLE: Final = {"retry-after": str(RETRY_AFTER_S)}
 
 
@@ -117,7 +117,7 @@ def _mapper(
     ident = {"connection_id": CONNECTION_ID} if early else {"request_id": REQUEST_ID}
     error = {"code": code, "message": message, "data": {"reason": str(reason), **ident}}
     body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}, separators=(",", ":"))
-    expression = f"{_DENIED} && ({condition})"
+    expression = f"{_NOT_OURS} && ({condition})"
     overwrite = HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
     return ResponseMapper(
         filter=AccessLogFilter(

@@ -83,8 +83,8 @@ def answer_of(port: int, request: bytes) -> bytes:
             client.shutdown(socket.SHUT_WR)
             while chunk := client.recv(65_536):
                 received += chunk
-        except ConnectionError:
-            pass  # closed before all was sent or read
+        except OSError:
+            pass  # closed before all was sent or read; a socket that waited too long says so by what is missing
         return received
 
 

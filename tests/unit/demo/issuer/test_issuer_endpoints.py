@@ -15,7 +15,7 @@ from tests.unit.demo.issuer_client import (
     claims_of,
 )
 
-CORPUS = Path(__file__).parents[2] / "data" / "casdoor" / "corpus.json"
+CORPUS = Path(__file__).parents[3] / "data" / "casdoor" / "corpus.json"
 
 
 class TestDiscovery:
