@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from extauthz.adapters.io_loop import IoLoop
-from extauthz.adapters.large_checks import LARGE_CHECK_BYTES, LargeChecks, Seats
+from extauthz.adapters.large_checks import LARGE_CHECK_BYTES, LargeChecks, Slots
 from extauthz.pdp.reason import Outcome, Reason
 from extauthz.service.asking import Finished, advance, drive
 from extauthz.service.call import Call
@@ -59,16 +59,16 @@ class BlockingShell:
         loop: IoLoop,
         observer: Observer,
         clock_ns: Callable[[], int],
-        seats: Seats,
+        slots: Slots,
     ) -> None:
-        self._live = active
-        self._around = shared_state
-        self._supplier = need_resolver
+        self._active = active
+        self._shared_state = shared_state
+        self._need_resolver = need_resolver
         self._loop = loop
         self._observer = observer
         self._clock_ns = clock_ns
-        self._seats = seats
-        self._large = LargeChecks(seats)
+        self._slots = slots
+        self._large = LargeChecks(slots)
         self._pending_writes = threading.BoundedSemaphore(MAX_PENDING_WRITES)
         self._begun = 0
 
@@ -80,11 +80,11 @@ class BlockingShell:
     @property
     def active(self) -> ActivePolicy:
         """The policy in force."""
-        return self._live
+        return self._active
 
     def replace_policy(self, active: ActivePolicy) -> None:
         """Put another policy in force: checks under way finish by the old one."""
-        self._live = active
+        self._active = active
 
     def answer(self, data: bytes, call: Call) -> bytes:
         """`CheckRequest` bytes in, `CheckResponse` bytes out."""
@@ -97,7 +97,7 @@ class BlockingShell:
         if len(data) > LARGE_CHECK_BYTES:
             return lambda: self._answer_large(data, call)
         try:
-            steps = check(data, call, self._live, self._around)
+            steps = check(data, call, self._active, self._shared_state)
             reached = advance(steps)
         except Exception as error:  # noqa: BLE001 - the outermost handler: whatever happened, the answer is a refusal
             return self._failed(error, call)
@@ -123,7 +123,7 @@ class BlockingShell:
                         detail = "other checks with large bodies took too long"
                         return self._refused(call, Reason.DEADLINE_EXCEEDED, detail)
                     if steps is None:
-                        steps = check(data, replace(call, now_ns=self._clock_ns()), self._live, self._around)
+                        steps = check(data, replace(call, now_ns=self._clock_ns()), self._active, self._shared_state)
                     reached = advance(steps, resolved)
         except Exception as error:  # noqa: BLE001 - as in `begin`
             return self._failed(error, call)
@@ -163,32 +163,32 @@ class BlockingShell:
         if isinstance(need, NeedLock):
             self._wait_turn(need, _left_s(call, started_ns))
             return None, self._clock_ns()
-        if not self._seats.take_seat():
+        if not self._slots.take_slot():
             return _nothing(need, "too many checks are waiting already"), started_ns
         try:
-            work = self._loop.submit(self._supplier.supply(need))
+            work = self._loop.submit(self._need_resolver.resolve(need))
             try:
                 answer = work.result(_left_s(call, started_ns))
             except WaitedTooLong:
                 work.cancel()
                 answer = _nothing(need, "waited for too long")
         finally:
-            self._seats.leave_seat()
+            self._slots.leave_slot()
         ended_ns = self._clock_ns()
         waits.append(wait_of(need, answer, started_ns, ended_ns))
         return answer, ended_ns
 
     def _wait_turn(self, need: NeedLock, left_s: float) -> None:
-        """Without a seat nobody waits: the check does the work itself."""
-        if self._seats.take_seat():
+        """Without a slot nobody waits: the check does the work itself."""
+        if self._slots.take_slot():
             try:
                 need.ended.wait(left_s)
             finally:
-                self._seats.leave_seat()
+                self._slots.leave_slot()
 
     def _write(self, write: Write) -> None:
         if self._pending_writes.acquire(blocking=False):
-            done = self._loop.submit(self._supplier.write(write))
+            done = self._loop.submit(self._need_resolver.write(write))
             done.add_done_callback(lambda _: self._pending_writes.release())
 
     def _failed(self, error: Exception, call: Call) -> bytes:
@@ -198,13 +198,13 @@ class BlockingShell:
             trace = trace.tb_next
         place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "?"
         detail = f"{type(error).__name__} at {place}"
-        decision_id = self._around.new_id()
+        decision_id = self._shared_state.new_id()
         _log.error("check %s failed: %s; please report this", decision_id, detail)
         return self._refused(call, Reason.INTERNAL_ERROR, detail, decision_id)
 
     def _refused(self, call: Call, reason: Reason, detail: str, decision_id: str = "") -> bytes:
         """Refuse a check that the procedure has not decided, and tell observers."""
-        decision_id = decision_id or self._around.new_id()
+        decision_id = decision_id or self._shared_state.new_id()
         try:
             self._observer.checked(
                 CheckDetails(

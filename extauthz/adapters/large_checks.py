@@ -13,17 +13,17 @@ from typing import Final, Protocol
 LARGE_CHECK_BYTES: Final = 65_536
 """Bytes of a `CheckRequest` above which it is large. The worst body of that size is read in about 2 ms."""
 MAX_LARGE_CHECKS: Final = 16
-"""Large checks at once, each up to 5 MiB; more are refused. A quarter of the seats: small checks have the others."""
+"""Large checks at once, each up to 5 MiB; more are refused. A quarter of the slots: small checks have the others."""
 
 
-class Seats(Protocol):
+class Slots(Protocol):
     """Room for threads that wait."""
 
-    def take_seat(self) -> bool:
-        """Whether the calling thread may wait; if so it calls `leave_seat` afterwards."""
+    def take_slot(self) -> bool:
+        """Whether the calling thread may wait; if so it calls `leave_slot` afterwards."""
         ...
 
-    def leave_seat(self) -> None:
+    def leave_slot(self) -> None:
         """The wait is over."""
         ...
 
@@ -31,8 +31,8 @@ class Seats(Protocol):
 class LargeChecks:
     """The turn of large checks. Thread-safe."""
 
-    def __init__(self, seats: Seats) -> None:
-        self._seats = seats
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
         self._room = threading.BoundedSemaphore(MAX_LARGE_CHECKS)
         self._turn = threading.Lock()
 
@@ -55,9 +55,9 @@ class LargeChecks:
                 self._turn.release()
 
     def _wait(self, left_s: float) -> bool:
-        if not self._seats.take_seat():
+        if not self._slots.take_slot():
             return False
         try:
             return self._turn.acquire(timeout=max(0.0, left_s))
         finally:
-            self._seats.leave_seat()
+            self._slots.leave_slot()

@@ -17,7 +17,7 @@ def admin_actions(settings: RevocationSettings, service: Service) -> AdminAction
     events = Events(
         policy=lambda: service.policy,
         ring=service.ring,
-        supply=service.event_supply,
+        resolve_keys=service.event_keys,
         revoker=service.revoker,
         secrets=EventSecrets(
             sso=_revealed(settings.casdoor_sso_secrets), webhook=_revealed(settings.casdoor_webhook_secrets)

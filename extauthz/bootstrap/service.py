@@ -15,7 +15,7 @@ from extauthz.adapters.io_loop import IoLoop
 from extauthz.adapters.issuers.introspection import IntrospectionHttp
 from extauthz.adapters.issuers.key_sets import IssuerHttp
 from extauthz.adapters.redis.store import RedisStore, connect
-from extauthz.adapters.revocation.event_supply import EventKeyResolver
+from extauthz.adapters.revocation.event_keys import EventKeyResolver
 from extauthz.bootstrap.revocation import revocation_parts
 from extauthz.config.settings.redis_password import redis_password
 from extauthz.config.settings.settings import RedisSettings, Settings, TlsSettings
@@ -64,7 +64,7 @@ class Service:
         random = SystemRandom().random
         self.ring = KeyRing(policy.issuers.values(), policy.cache, random)
         self.store = _store(settings.redis, redactor)
-        signer = _sealer(settings.redis)
+        signer = _signer(settings.redis)
         self._fetcher = IssuerHttp(clock=time.monotonic)
         self._introspector = IntrospectionHttp(discovery=self._fetcher.discovery, clock=time.monotonic)
         self._keys = KeyService(
@@ -76,7 +76,7 @@ class Service:
             clock=time.time,
             random=random,
         )
-        self._supplier = NeedResolver(
+        self._need_resolver = NeedResolver(
             keys=self._keys,
             store=self.store,
             signer=signer,
@@ -84,7 +84,7 @@ class Service:
             observer=observer,
             clock=time.time,
         )
-        self.event_supply = EventKeyResolver(self._loop, self._supplier)
+        self.event_keys = EventKeyResolver(self._loop, self._need_resolver)
         self.caches = Caches.bounded(time.monotonic)
         self._keeper: BindingKeeper | None = None
         if self.store is not None and signer is not None:
@@ -105,11 +105,11 @@ class Service:
                 random=random,
                 revocations=self.revocation.known,
             ),
-            need_resolver=self._supplier,
+            need_resolver=self._need_resolver,
             loop=self._loop,
             observer=observer,
             clock_ns=time.time_ns,
-            seats=self.threads,
+            slots=self.threads,
         )
         self.server = GrpcServer(
             self._shell.begin,
@@ -153,7 +153,7 @@ class Service:
         self._loop.stop()
 
     async def _close(self) -> None:
-        for part in (self._supplier, self._keys, self._introspector, self._fetcher, self.revocation, self.store):
+        for part in (self._need_resolver, self._keys, self._introspector, self._fetcher, self.revocation, self.store):
             if part is not None:
                 await part.close()
 
@@ -181,7 +181,7 @@ def _store(redis: RedisSettings | None, redactor: Redactor) -> RedisStore | None
     return connect(redis.url.reveal(), clock=time.monotonic, password=redis_password(redis, redactor))
 
 
-def _sealer(redis: RedisSettings | None) -> Signer | None:
+def _signer(redis: RedisSettings | None) -> Signer | None:
     return None if redis is None else Signer([secret.reveal().encode() for secret in redis.cache_secrets])
 
 

@@ -93,7 +93,7 @@ class Process:
             loop=loop,
             observer=watching,
             clock_ns=time.time_ns,
-            seats=_Seat(),
+            slots=_Seat(),
         )
 
     def measure(self, requests: Sequence[bytes], cache: str) -> dict[str, float]:
@@ -116,10 +116,10 @@ class Process:
 class _Seat:
     """Room for the one check that is under way."""
 
-    def take_seat(self) -> bool:
+    def take_slot(self) -> bool:
         return True
 
-    def leave_seat(self) -> None: ...
+    def leave_slot(self) -> None: ...
 
 
 def reading_us() -> float:

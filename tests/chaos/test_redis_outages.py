@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.service.cache.signed_entry import MAX_SEALED_BYTES
+from extauthz.service.cache.signed_entry import MAX_ENTRY_BYTES
 from tests.chaos.faults import MOVES, OUTAGES, Fault
 from tests.chaos.load import Steady, wrong, wrongly_allowed
 from tests.chaos.redis_words import obtained
@@ -49,7 +49,7 @@ def test_a_silent_redis_is_asked_by_those_under_way_and_by_nobody_after(rig: Rig
         rig.link.heard.clear()
         with silent.begin(rig):
             answers = process.client.all(asks, at_once=AT_ONCE)
-            looked_up = rig.link.heard.count(str(MAX_SEALED_BYTES).encode())
+            looked_up = rig.link.heard.count(str(MAX_ENTRY_BYTES).encode())
         assert not wrong(answers)
         return looked_up or None
 

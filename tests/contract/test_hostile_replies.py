@@ -12,7 +12,7 @@ from extauthz.adapters.redis.bounded_parser import MAX_REPLY_BYTES
 from extauthz.adapters.redis.connect import redis_client
 from extauthz.adapters.redis.revocation_log import RedisRevocationLog
 from extauthz.adapters.redis.store import RedisStore, connect
-from extauthz.service.cache.signed_entry import MAX_SEALED_BYTES
+from extauthz.service.cache.signed_entry import MAX_ENTRY_BYTES
 from extauthz.service.ports import StoreUnavailable
 from extauthz.service.revocation.revocation_cipher import RevocationCipher
 from extauthz.service.revocation.revocation_sharing import LogDamaged
@@ -93,7 +93,7 @@ async def misses(store: RedisStore) -> None:
             assert isinstance(found, StoreUnavailable), repr(found)
             assert str(found).isprintable()
         else:
-            assert found is None or 0 < len(found) <= MAX_SEALED_BYTES
+            assert found is None or 0 < len(found) <= MAX_ENTRY_BYTES
 
 
 async def is_used_again(store: RedisStore) -> None:

@@ -12,7 +12,7 @@ import pytest
 from extauthz.adapters.redis.dialer import MAX_CONNECTIONS
 from extauthz.adapters.redis.router import MAX_UNDER_WAY
 from extauthz.adapters.redis.store import DEADLINE_S, KEY_PREFIX, RedisStore, connect
-from extauthz.service.cache.signed_entry import MAX_SEALED_BYTES
+from extauthz.service.cache.signed_entry import MAX_ENTRY_BYTES
 from extauthz.service.ports import StoreUnavailable
 from tests.support.redis_server import RedisServer
 
@@ -105,12 +105,12 @@ def test_a_value_of_the_wrong_type_is_a_miss(server: RedisServer, name: str) -> 
 
 def test_an_entry_larger_than_any_of_ours_is_a_miss_and_is_not_sent_whole(server: RedisServer) -> None:
     async def body(store: RedisStore) -> None:
-        server.command("SET", KEY_PREFIX + "k", b"x" * (8 * MAX_SEALED_BYTES))
+        server.command("SET", KEY_PREFIX + "k", b"x" * (8 * MAX_ENTRY_BYTES))
         server.command("CONFIG", "RESETSTAT")
         assert await store.get("k") is None
         info = server.command("INFO", "stats").decode()
         (sent,) = [line for line in info.splitlines() if line.startswith("total_net_output_bytes:")]
-        assert int(sent.partition(":")[2]) < 2 * MAX_SEALED_BYTES
+        assert int(sent.partition(":")[2]) < 2 * MAX_ENTRY_BYTES
 
     with_redis(server.url, body)
 

@@ -10,7 +10,7 @@ import pytest
 
 from extauthz.adapters.memory_store import MemoryStore
 from extauthz.adapters.redis.store import connect
-from extauthz.service.cache.signed_entry import MAX_SEALED_BYTES
+from extauthz.service.cache.signed_entry import MAX_ENTRY_BYTES
 from extauthz.service.ports import Store
 from tests.contract.conftest import Backing
 
@@ -163,7 +163,7 @@ def test_delete_if_equal_removes_only_what_it_names(over: Callable[[Body], None]
 
 def test_a_large_entry_comes_back_whole(over: Callable[[Body], None]) -> None:
     async def body(one: Store, two: Store) -> None:
-        await one.put("k", b"x" * MAX_SEALED_BYTES, 60)
-        assert await two.get("k") == b"x" * MAX_SEALED_BYTES
+        await one.put("k", b"x" * MAX_ENTRY_BYTES, 60)
+        assert await two.get("k") == b"x" * MAX_ENTRY_BYTES
 
     over(body)

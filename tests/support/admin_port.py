@@ -86,7 +86,7 @@ class AdminPort:
         self.events = Events(
             policy=lambda: self.policy,
             ring=ring,
-            supply=self._supply,
+            resolve_keys=self._supply,
             revoker=self.revoker,
             secrets=self.secrets,
             log=LoggedEvents(lambda: self.now),

@@ -34,7 +34,7 @@ def fast_path_works() -> bool:
 
 def _fault() -> str:
     """Why it does not work; empty: it does."""
-    threads = CheckThreads(threads=1, seats=0)
+    threads = CheckThreads(threads=1, slots=0)
     server: Any = grpc.server(cast("Any", threads))
     try:
         fast_path = FastPath(server, _METHOD, begin=_begin, refusal=b"refused", threads=threads, max_calls=2)

@@ -2,7 +2,7 @@
 
 Checks, and health checks, take the fast path (`fast_path`) where grpcio has what it needs. Otherwise they go through
 grpcio's synchronous server with few threads, which answers about a third more of them per core than its asyncio server.
-What must wait does so in seats of its own (`threads`).
+What must wait does so in slots of its own (`threads`).
 """
 
 import logging

@@ -2,7 +2,7 @@
 
 A warm check takes microseconds, one that waits for keys or a store takes milliseconds or more. Few threads are best for
 the former (they share one interpreter), many are needed by the latter. So only `threads` threads work at a time, and a
-thread that begins to wait takes one of a bounded number of seats and hands its place to a spare thread meanwhile.
+thread that begins to wait takes one of a bounded number of slots and hands its place to a spare thread meanwhile.
 """
 
 import logging
@@ -15,7 +15,7 @@ from extauthz.adapters.grpc.queue import AdaptiveLifoQueue, Turn
 
 DEFAULT_THREADS: Final = 4
 """Working threads: enough for one core, few enough to leave the interpreter to the thread that accepts calls."""
-DEFAULT_SEATS: Final = 64
+DEFAULT_SLOTS: Final = 64
 """Checks that wait at once. 64 waits of 20 ms are 3,200 cold checks a second; each costs a thread (about 0.1 MB)."""
 
 # What a token in a queue says.
@@ -60,17 +60,17 @@ class _Turns(threading.local):
 
 
 class CheckThreads:
-    """Threads for `grpc.server`, which wants no more of them than `submit`; and seats for checks that wait.
+    """Threads for `grpc.server`, which wants no more of them than `submit`; and slots for checks that wait.
 
     Threads are started as they are needed, and are daemons: one that hangs does not keep the process alive.
     """
 
-    def __init__(self, *, threads: int = DEFAULT_THREADS, seats: int = DEFAULT_SEATS) -> None:
-        """`threads` work at a time; `seats` may wait beside them."""
-        if threads < 1 or seats < 0:
-            raise ValueError("at least one thread must work, and no fewer than no seats can be had")
+    def __init__(self, *, threads: int = DEFAULT_THREADS, slots: int = DEFAULT_SLOTS) -> None:
+        """`threads` work at a time; `slots` may wait beside them."""
+        if threads < 1 or slots < 0:
+            raise ValueError("at least one thread must work, and no fewer than no slots can be had")
         self._allowed = threads
-        self._seats = seats
+        self._slots = slots
         self._line: AdaptiveLifoQueue[_Task] = AdaptiveLifoQueue()
         # One token per task in line, and one per parked thread that is to work again.
         self._arrivals: SimpleQueue[bool] = SimpleQueue()
@@ -89,25 +89,25 @@ class CheckThreads:
 
     @property
     def working(self) -> int:
-        """Threads that do not wait in a seat, and take the next check when they are done with theirs."""
+        """Threads that do not wait in a slot, and take the next check when they are done with theirs."""
         return self._working
 
     @property
     def waiting(self) -> int:
-        """Seats that are taken."""
+        """Slots that are taken."""
         return self._waiting
 
-    def take_seat(self) -> bool:
-        """Called by a check that is about to wait. False: none is free, do not wait. True: `leave_seat` afterwards."""
+    def take_slot(self) -> bool:
+        """Called by a check that is about to wait. False: none is free, do not wait. True: `leave_slot` afterwards."""
         with self._lock:
-            if self._waiting >= self._seats:
+            if self._waiting >= self._slots:
                 return False
             self._waiting += 1
             self._working -= 1
             self._fill_place()
         return True
 
-    def leave_seat(self) -> None:
+    def leave_slot(self) -> None:
         """The wait is over. One thread more than allowed may work now, until the first of them has finished."""
         with self._lock:
             self._waiting -= 1

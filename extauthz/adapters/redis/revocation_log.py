@@ -2,7 +2,7 @@
 
     {prefix}head          "<epoch>:<count>:<last entry>"
     {prefix}log           sorted set: entry "<id>.<ends_at>", scored with its number
-    {prefix}item:<id>     the sealed item
+    {prefix}item:<id>     the encrypted item
 
 All keys are in one hash slot, so that one script writes them as one, on a cluster too. Each has an end of life, that of
 items rounded up to the hour: with the exact second a reader of Redis would learn the `exp` of a revoked token. Ids are
@@ -21,7 +21,7 @@ from extauthz.adapters.redis.client import RedisClient, RedisRefusal, RedisUnrea
 from extauthz.adapters.redis.store import KEY_PREFIX
 from extauthz.pdp.revocation.revocation import MAX_LIFE_S, Revocation
 from extauthz.service.ports import StoreUnavailable
-from extauthz.service.revocation.revocation_cipher import MAX_SEALED_BYTES, RevocationCipher
+from extauthz.service.revocation.revocation_cipher import MAX_ENTRY_BYTES, RevocationCipher
 from extauthz.service.revocation.revocation_sharing import AT_A_STRETCH, Entry, Head, LogDamaged
 from extauthz.service.revocation.revocations import MAX_REVOCATIONS
 
@@ -160,7 +160,7 @@ class RedisRevocationLog:
         if not ids:
             return []
         keys = [_item_key(each) for each in ids]
-        reply = await self._send("EVAL", _ITEMS, len(keys), *keys, MAX_SEALED_BYTES)
+        reply = await self._send("EVAL", _ITEMS, len(keys), *keys, MAX_ENTRY_BYTES)
         if not isinstance(reply, list) or len(reply) != len(keys):
             raise StoreUnavailable("Redis answered something else than the items that it was asked for")
         return [

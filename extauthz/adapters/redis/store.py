@@ -24,7 +24,7 @@ from extauthz.adapters.breaker import Breaker
 from extauthz.adapters.redis.client import Command, RedisBusy, RedisClient, RedisRefusal, RedisUnreachable
 from extauthz.adapters.redis.connect import redis_client
 from extauthz.adapters.redis.url import Address
-from extauthz.service.cache.signed_entry import MAX_SEALED_BYTES
+from extauthz.service.cache.signed_entry import MAX_ENTRY_BYTES
 from extauthz.service.ports import StoreUnavailable
 
 KEY_PREFIX: Final = "extauthz:1:"
@@ -86,12 +86,12 @@ class RedisStore:
         # GETRANGE bounds what Redis sends, whatever stands there. It gives an empty string for an absent key.
         key = KEY_PREFIX + key
         try:
-            (entry,) = await self._run(key, ("GETRANGE", key, 0, MAX_SEALED_BYTES))
+            (entry,) = await self._run(key, ("GETRANGE", key, 0, MAX_ENTRY_BYTES))
         except StoreUnavailable as fault:
             if _is_wrong_type(fault.__cause__):
                 return None
             raise
-        return entry if isinstance(entry, bytes) and 0 < len(entry) <= MAX_SEALED_BYTES else None
+        return entry if isinstance(entry, bytes) and 0 < len(entry) <= MAX_ENTRY_BYTES else None
 
     async def put(self, key: str, value: bytes, ttl_s: float) -> None:
         """Write the entry for `ttl_s` seconds; nothing when that is not a time to come, or the value is empty."""
@@ -106,9 +106,9 @@ class RedisStore:
             return value
         # One round trip. `SET … NX GET` would do, but only from Redis 7.0.
         _, standing = await self._run(
-            key, ("SET", key, value, "PX", _ms(ttl_s), "NX"), ("GETRANGE", key, 0, MAX_SEALED_BYTES)
+            key, ("SET", key, value, "PX", _ms(ttl_s), "NX"), ("GETRANGE", key, 0, MAX_ENTRY_BYTES)
         )
-        if not isinstance(standing, bytes) or not 0 < len(standing) <= MAX_SEALED_BYTES:
+        if not isinstance(standing, bytes) or not 0 < len(standing) <= MAX_ENTRY_BYTES:
             raise StoreUnavailable("another entry ended in this moment, or is none of ours")
         return standing
 

@@ -1,6 +1,6 @@
 """Entries that a shared store cannot forge, and names that say nothing to whoever reads the store.
 
-A sealed entry is
+A signed entry is
 
     version (1 byte) | expires_at (8 bytes, Unix seconds, big endian) | payload | tag (32 bytes)
 
@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 
 MIN_SECRET_BYTES: Final = 32
 """As long as the digest: a shorter HMAC key weakens it (RFC 2104 §3)."""
-MAX_SEALED_BYTES: Final = 1024 * 1024
+MAX_ENTRY_BYTES: Final = 1024 * 1024
 """Largest entry looked at: twice the largest key set (`pdp.jwks`), which is the largest thing shared."""
 
 _VERSION: Final = b"\x01"
@@ -28,19 +28,20 @@ _EXPIRY: Final = struct.Struct(">Q")
 _HEAD_BYTES: Final = len(_VERSION) + _EXPIRY.size
 _TAG_BYTES: Final = hashlib.sha256().digest_size
 _LENGTH: Final = struct.Struct(">Q")
-_SEAL: Final = b"extauthz sealed entry"
+# Part of every signature: another text would make a miss of each entry that is there.
+_SIGNING: Final = b"extauthz sealed entry"
 _PSEUDONYM: Final = b"extauthz pseudonym"
 
 Part: TypeAlias = str | bytes
 
 
 class Signer:
-    """Seals entries with the first secret and opens those of every secret (rotation without a flush).
+    """Signs entries with the first secret and opens those of every secret (rotation without a flush).
 
     To rotate without losing what stands in the store: run with (old, new), then (new, old), then (new).
     """
 
-    __slots__ = ("_pseudonym_keys", "_seal_keys")
+    __slots__ = ("_pseudonym_keys", "_signing_keys")
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         """Take one or more secrets of at least 32 random bytes. Raises ValueError for none, or a short one."""
@@ -52,7 +53,7 @@ class Signer:
                     f"cache secret {number} has {len(secret)} bytes and needs {MIN_SECRET_BYTES}: "
                     "make one with `openssl rand -base64 32`"
                 )
-        self._seal_keys = tuple(hmac.digest(secret, _SEAL, "sha256") for secret in secrets)
+        self._signing_keys = tuple(hmac.digest(secret, _SIGNING, "sha256") for secret in secrets)
         self._pseudonym_keys = tuple(hmac.digest(secret, _PSEUDONYM, "sha256") for secret in secrets)
 
     def sign(self, kind: str, key: str, payload: bytes, expires_at: int, *, secret: int = 0) -> bytes:
@@ -61,14 +62,14 @@ class Signer:
         `secret` says by which of the secrets, for keys that are made with another than the first (`pseudonyms`).
         """
         head = _VERSION + _EXPIRY.pack(expires_at)
-        return head + payload + _tag(self._seal_keys[secret], kind, key, head, payload)
+        return head + payload + _tag(self._signing_keys[secret], kind, key, head, payload)
 
     def open(self, kind: str, key: str, blob: bytes, now: float) -> bytes | None:
-        """The payload, or None for anything that was not sealed for this kind and key or has had its time."""
-        if not _HEAD_BYTES + _TAG_BYTES <= len(blob) <= MAX_SEALED_BYTES or blob[:1] != _VERSION:
+        """The payload, or None for anything that was not signed for this kind and key or has had its time."""
+        if not _HEAD_BYTES + _TAG_BYTES <= len(blob) <= MAX_ENTRY_BYTES or blob[:1] != _VERSION:
             return None
         head, payload, tag = blob[:_HEAD_BYTES], blob[_HEAD_BYTES:-_TAG_BYTES], blob[-_TAG_BYTES:]
-        if not any(hmac.compare_digest(_tag(each, kind, key, head, payload), tag) for each in self._seal_keys):
+        if not any(hmac.compare_digest(_tag(each, kind, key, head, payload), tag) for each in self._signing_keys):
             return None
         (expires_at,) = _EXPIRY.unpack_from(head, len(_VERSION))
         return payload if now < expires_at else None

@@ -80,7 +80,7 @@ class SharedState:
     new_id: Callable[[], str]
     """Makes decision ids."""
     signer: Signer | None
-    """With a sealer, decisions and session bindings are shared through the store."""
+    """With a signer, decisions and session bindings are shared through the store."""
     random: Callable[[], float]
     """Numbers in [0, 1) that no other process repeats."""
     locks: KeyedLock = field(default_factory=KeyedLock)

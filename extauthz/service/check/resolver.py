@@ -1,6 +1,6 @@
 """Obtains what a decision lacks. The asyncio side of `service.needs`; the procedure itself never waits.
 
-Store keys are `<kind>:<digest>`, and what stands there is sealed for that kind and key (`service.sealed`).
+Store keys are `<kind>:<digest>`, and what stands there is signed for that kind and key (`service.cache.signed_entry`).
 """
 
 import hashlib
@@ -38,7 +38,7 @@ CACHE_KINDS: Final = {
 class NeedResolver:
     """Answers needs. One event loop. Raises nothing but cancellation, which ends the caller's wait only.
 
-    Without `store` or `sealer` nothing is shared; without `introspector` introspection is unavailable. `clock` gives
+    Without `store` or `signer` nothing is shared; without `introspector` introspection is unavailable. `clock` gives
     Unix seconds.
     """
 
@@ -54,14 +54,14 @@ class NeedResolver:
     ) -> None:
         self._keys = keys
         self._store = store
-        self._sealer = signer
+        self._signer = signer
         self._introspector = introspector
         self._observer = observer
         self._clock = clock
         self._introspections: SingleFlight[tuple[RingKey, bytes], Introspected] = SingleFlight()
         self._gets: SingleFlight[str, bytes | EntryUnavailable | None] = SingleFlight()
 
-    async def supply(self, need: Need) -> Answer:
+    async def resolve(self, need: Need) -> Answer:
         """The answer to a need, of the type that the need promises."""
         match need:
             case NeedKeys():
@@ -90,7 +90,7 @@ class NeedResolver:
 
     async def _stored(self, need: NeedStored) -> bytes | EntryUnavailable | None:
         store = self._store
-        if store is None or self._sealer is None:
+        if store is None or self._signer is None:
             return None
         return await self._gets.run(need.key, lambda: self._got(store, need.key))
 
@@ -106,7 +106,7 @@ class NeedResolver:
         return self._genuine(key, entry, CacheResult.HIT)
 
     async def _bound(self, need: NeedBinding) -> bytes | EntryUnavailable:
-        if self._store is None or self._sealer is None:
+        if self._store is None or self._signer is None:
             return EntryUnavailable("there is no shared store")
         try:
             entry = await self._store.put_if_absent(need.key, need.value, need.ttl_s)
@@ -121,7 +121,7 @@ class NeedResolver:
         kind = key.partition(":")[0]
         # The store ends bindings by its own clock, which no clock of ours overrules (`service.sessions`).
         now = -math.inf if kind == "binding" else self._clock()
-        if self._sealer is None or self._sealer.open(kind, key, entry, now) is None:
+        if self._signer is None or self._signer.open(kind, key, entry, now) is None:
             self._looked_up(key, CacheResult.INVALID)
             return None
         self._looked_up(key, result)

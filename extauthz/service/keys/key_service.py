@@ -51,7 +51,7 @@ class KeyService:
     """Obtains key sets for checks and keeps them fresh. One event loop; nothing here raises.
 
     `clock` gives Unix seconds, `random` numbers in [0, 1) that no other process repeats (`SystemRandom().random`: a
-    generator copied by `fork` would hand two workers the same lease). Without `store` or `sealer` the process keeps to
+    generator copied by `fork` would hand two workers the same lease). Without `store` or `signer` the process keeps to
     itself.
     """
 

@@ -1,6 +1,6 @@
 """What the processes of a fleet tell each other about key sets through the shared store.
 
-Three entries per issuer, all sealed (a process trusts none that was not written with its secret):
+Three entries per issuer, all signed (a process trusts none that was not written with its secret):
 
 * the document that was fetched last, with the moment at which that fetch began;
 * the lease of the process that is fetching on schedule, gone when it is done or after `LEASE_S`;
@@ -34,7 +34,7 @@ _MOMENT: Final = struct.Struct(">d")
 
 
 class ClaimKind(StrEnum):
-    """What a process claims for the whole fleet. The value is the kind of the sealed entry."""
+    """What a process claims for the whole fleet. The value is the kind of the signed entry."""
 
     REFRESH = "jwks-lease"
     REFETCH = "jwks-refetch"
@@ -80,7 +80,7 @@ class KeyShare:
 
     def __init__(self, store: Store, signer: Signer, observer: Observer, random: Callable[[], float]) -> None:
         self._store = store
-        self._sealer = signer
+        self._signer = signer
         self._observer = observer
         self._random = random
 
@@ -114,7 +114,7 @@ class KeyShare:
                 return True
         key = _key(_DOCUMENT, issuer)
         expires_at = math.ceil(shared.fetched_at + max_stale_s)
-        blob = self._sealer.sign(_DOCUMENT, key, _MOMENT.pack(shared.fetched_at) + shared.document, expires_at)
+        blob = self._signer.sign(_DOCUMENT, key, _MOMENT.pack(shared.fetched_at) + shared.document, expires_at)
         try:
             await self._store.put(key, blob, expires_at - now)
         except StoreUnavailable:
@@ -126,13 +126,13 @@ class KeyShare:
         key = _key(kind, issuer)
         ttl_s = CLAIM_TTL_S[kind]
         fence = _MOMENT.pack(self._random()) + _MOMENT.pack(self._random())
-        value = self._sealer.sign(kind, key, _MOMENT.pack(now) + fence, math.ceil(now + ttl_s))
+        value = self._signer.sign(kind, key, _MOMENT.pack(now) + fence, math.ceil(now + ttl_s))
         standing = await self._stands(key, value, ttl_s)
         if standing is None:
             return Unannounced()
         if standing == value:
             return Won(kind=kind, key=key, value=value)
-        payload = self._sealer.open(kind, key, standing, now)
+        payload = self._signer.open(kind, key, standing, now)
         if payload is None or len(payload) != len(fence) + _MOMENT.size:
             return Unannounced()
         return Taken(started_at=min(now, _MOMENT.unpack_from(payload)[0]))
@@ -155,7 +155,7 @@ class KeyShare:
         return None
 
     def _opened(self, key: str, blob: bytes, now: float) -> SharedDocument | None:
-        payload = self._sealer.open(_DOCUMENT, key, blob, now)
+        payload = self._signer.open(_DOCUMENT, key, blob, now)
         if payload is None or len(payload) < _MOMENT.size:
             return None
         (fetched_at,) = _MOMENT.unpack_from(payload)

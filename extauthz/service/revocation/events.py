@@ -119,7 +119,7 @@ class Events:
         *,
         policy: Callable[[], Policy],
         ring: KeyRing,
-        supply: KeyResolver,
+        resolve_keys: KeyResolver,
         revoker: Revoker,
         secrets: EventSecrets,
         log: EventLog,
@@ -130,7 +130,7 @@ class Events:
         """`clock` gives Unix seconds, by which events are judged; `monotonic` seconds that nobody sets."""
         self._policy = policy
         self._ring = ring
-        self._supply = supply
+        self._resolve_keys = resolve_keys
         self._revoker = revoker
         self._secrets = secrets
         self._clock = clock
@@ -204,7 +204,7 @@ class Events:
         return NotTaken(cause, signed.detail)
 
     def _resolved(self, need: Awaited) -> Resolved:
-        answer = None if isinstance(need, NeedLock) else self._supply(need)
+        answer = None if isinstance(need, NeedLock) else self._resolve_keys(need)
         return Resolved(answer=answer, now=self._clock())
 
     def _read(

@@ -1,6 +1,6 @@
 """Revocations as they stand in the shared store: readable and makeable only with the operator's secret.
 
-A sealed item is
+An encrypted item is
 
     version (1 byte) | nonce (12 bytes) | AES-256-GCM ciphertext and tag of the item as JSON
 
@@ -27,12 +27,12 @@ _TAG_BYTES: Final = 16
 _KEY_BYTES: Final = 32
 _PURPOSE: Final = b"extauthz revocation"
 
-MAX_SEALED_BYTES: Final = len(_VERSION) + _NONCE_BYTES + MAX_PACKED_BYTES + _TAG_BYTES
+MAX_ENTRY_BYTES: Final = len(_VERSION) + _NONCE_BYTES + MAX_PACKED_BYTES + _TAG_BYTES
 """Nothing larger is one of ours."""
 
 
 class RevocationCipher:
-    """Seals with the first secret and opens with each (rotation: run with (old, new), then (new, old), then (new))."""
+    """Encrypts with the first secret, opens with each (rotation: run with (old, new), then (new, old), then (new))."""
 
     __slots__ = ("_ciphers", "_random_bytes")
 
@@ -48,14 +48,14 @@ class RevocationCipher:
         nonce = self._random_bytes(_NONCE_BYTES)
         return _VERSION + nonce + self._ciphers[0].encrypt(nonce, pack(item), key.encode())
 
-    def open(self, key: str, sealed: bytes, *, first_only: bool = False) -> Revocation | None:
-        """The item, or None for anything that was not sealed for this key with one of the secrets. Never raises.
+    def open(self, key: str, entry: bytes, *, first_only: bool = False) -> Revocation | None:
+        """The item, or None for anything that was not encrypted for this key with one of the secrets. Never raises.
 
         `first_only`: only with the first of them.
         """
-        if not len(_VERSION) + _NONCE_BYTES + _TAG_BYTES <= len(sealed) <= MAX_SEALED_BYTES or sealed[:1] != _VERSION:
+        if not len(_VERSION) + _NONCE_BYTES + _TAG_BYTES <= len(entry) <= MAX_ENTRY_BYTES or entry[:1] != _VERSION:
             return None
-        nonce, text = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+        nonce, text = entry[1 : 1 + _NONCE_BYTES], entry[1 + _NONCE_BYTES :]
         for cipher in self._ciphers[:1] if first_only else self._ciphers:
             try:
                 item = parse(cipher.decrypt(nonce, text, key.encode()))

@@ -43,7 +43,7 @@ class Binding:
         return signer is not None and self.owner in signer.pseudonyms("owner", *use.owner)
 
     def payload(self) -> bytes:
-        """The binding as it stands in the store, before it is sealed."""
+        """The binding as it stands in the store, before it is signed."""
         return _PAYLOAD.pack(self.ended, self.since, self.until, self.owner)
 
     @classmethod
@@ -61,9 +61,9 @@ class Binding:
 
     def write(self, signer: Signer, now: float, secret: int = 0) -> Write:
         """What puts the binding into the store; `secret` is the one that the key is made with."""
-        return Write(key=self.key, value=self.sealed(signer, secret), ttl_s=max(1, int(self.until - now)))
+        return Write(key=self.key, value=self.signed(signer, secret), ttl_s=max(1, int(self.until - now)))
 
-    def sealed(self, signer: Signer, secret: int = 0) -> bytes:
+    def signed(self, signer: Signer, secret: int = 0) -> bytes:
         """The store's entry."""
         return signer.sign(KIND, self.key, self.payload(), int(self.until), secret=secret)
 

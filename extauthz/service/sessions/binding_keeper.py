@@ -40,7 +40,7 @@ class BindingKeeper:
     ) -> None:
         self._bindings = bindings
         self._store = store
-        self._sealer = signer
+        self._signer = signer
         self._mark = f"{_KIND}:{process}"
         self._clock = clock
         self._renew_at = 0.0
@@ -53,13 +53,13 @@ class BindingKeeper:
         now = self._clock()
         try:
             entry = await self._store.get(self._mark)
-            lost = entry is None or self._sealer.open(_KIND, self._mark, entry, now) is None
+            lost = entry is None or self._signer.open(_KIND, self._mark, entry, now) is None
             if lost:
                 self._pending = self._known(since=0.0, now=now)
             elif self._away:
                 self._pending += self._known(since=self._reached_at, now=now)
             if lost or now >= self._renew_at:
-                mark = self._sealer.sign(_KIND, self._mark, b"", int(now) + MARK_TTL_S)
+                mark = self._signer.sign(_KIND, self._mark, b"", int(now) + MARK_TTL_S)
                 await self._store.put(self._mark, mark, MARK_TTL_S)
                 self._renew_at = now + MARK_RENEW_S
             self._reached_at, self._away = now, False
@@ -83,12 +83,12 @@ class BindingKeeper:
         # What is remembered lives, also where a clock that was set ahead says otherwise.
         ttl_s = int(mine.until - now)
         ttl_s = ttl_s if ttl_s > 0 else RENEW_S
-        entry = await self._store.put_if_absent(mine.key, mine.sealed(self._sealer), ttl_s)
-        standing = Binding.opened(self._sealer, mine.key, entry)
+        entry = await self._store.put_if_absent(mine.key, mine.signed(self._signer), ttl_s)
+        standing = Binding.opened(self._signer, mine.key, entry)
         # What is none of ours tells nothing, and is replaced.
         binding = mine if standing is None else mine.joined(standing, one_owner=mine.owner == standing.owner)
         if standing is None or binding.outdates(standing):
-            write = binding.write(self._sealer, now)
+            write = binding.write(self._signer, now)
             await self._store.put(write.key, write.value, write.ttl_s)
         if (binding.owner, binding.ended) != (mine.owner, mine.ended):
             self._bindings.put_if_same(name, mine, binding, until=binding.until, now=now, size_bytes=ENTRY_BYTES)

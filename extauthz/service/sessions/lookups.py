@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from typing import Final
 
 MAX_OF_ONE: Final = 32
-"""Half of the checks that may wait at once (`adapters.grpc.threads.DEFAULT_SEATS`): whoever floods with new session ids
+"""Half of the checks that may wait at once (`adapters.grpc.threads.DEFAULT_SLOTS`): whoever floods with new session ids
 leaves the other half to others, and a client that opens 32 sessions in one moment is served."""
 
 

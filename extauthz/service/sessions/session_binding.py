@@ -159,7 +159,7 @@ def _confirmed(
         # What is another's is not spread: under which secret its owner's name is cannot be told.
         puts = mine.owner in names or (known is not None and secret == 0)
         ttl_s = max(1, int(mine.until - moment.now))
-        value = mine.sealed(signer, secret)
+        value = mine.signed(signer, secret)
         need = NeedBinding(key=key, value=value, ttl_s=ttl_s) if puts else NeedStored(key=key)
         answer = yield from ask(need, moment)
         if answer is None and not puts:

@@ -56,7 +56,7 @@ class KeyResolver:
     written: list[Write] = field(default_factory=list)
     fails: bool = False
 
-    async def supply(self, need: Need) -> Answer:
+    async def resolve(self, need: Need) -> Answer:
         self.needs.append(need)
         if self.go is not None:
             await self.go.wait()
@@ -68,22 +68,22 @@ class KeyResolver:
         self.written.append(write)
 
 
-class Seats:
-    """So many seats."""
+class Slots:
+    """So many slots."""
 
     def __init__(self, number: int) -> None:
         self._free = number
         self._lock = threading.Lock()
         self.taken = 0
 
-    def take_seat(self) -> bool:
+    def take_slot(self) -> bool:
         with self._lock:
             if self.taken == self._free:
                 return False
             self.taken += 1
             return True
 
-    def leave_seat(self) -> None:
+    def leave_slot(self) -> None:
         with self._lock:
             self.taken -= 1
 
@@ -102,17 +102,17 @@ class Bench:
     supply: KeyResolver
     watching: Watching
     shell: BlockingShell
-    seats: Seats
+    slots: Slots
 
     def ask(self, data: bytes, deadline: float | None = None) -> Seen:
         return seen(self.shell.answer(data, Call(NOW_NS, deadline)))
 
 
 def bench(
-    loop: IoLoop, *, seats: int = 4, keys: bool = True, supply: KeyResolver | None = None, shared: bool = False
+    loop: IoLoop, *, slots: int = 4, keys: bool = True, supply: KeyResolver | None = None, shared: bool = False
 ) -> Bench:
     world = World(keys=key_set() if keys else None, signer=Signer([b"0" * 32]) if shared else None)
-    supply, watching, places = supply or KeyResolver(), Watching(), Seats(seats)
+    supply, watching, places = supply or KeyResolver(), Watching(), Slots(slots)
     shell = BlockingShell(
         active=ActivePolicy.of(world.policy),
         shared_state=world.shared_state,
@@ -120,7 +120,7 @@ def bench(
         loop=loop,
         observer=watching,
         clock_ns=lambda: NOW_NS,
-        seats=places,
+        slots=places,
     )
     return Bench(world, supply, watching, shell, places)
 
@@ -137,7 +137,7 @@ def test_checks_are_counted_whatever_becomes_of_them(loop: IoLoop) -> None:
 
 
 def test_a_warm_check_waits_for_nothing(loop: IoLoop) -> None:
-    one = bench(loop, seats=0)
+    one = bench(loop, slots=0)
     assert one.ask(GOOD).allowed
     assert one.supply.needs == []
 
@@ -150,13 +150,13 @@ def test_a_check_that_lacks_keys_waits_for_them_and_tells_observers(loop: IoLoop
 
 
 def test_without_a_free_seat_a_check_that_would_wait_is_refused_at_once(loop: IoLoop) -> None:
-    one = bench(loop, seats=0, keys=False)
+    one = bench(loop, slots=0, keys=False)
     assert one.ask(GOOD).reason == Reason.KEYS_UNAVAILABLE
     assert "too many" in one.watching.seen[0].detail
 
 
 def test_without_a_free_seat_a_session_is_not_taken_for_nobodys(loop: IoLoop) -> None:
-    one = bench(loop, seats=0, shared=True)
+    one = bench(loop, slots=0, shared=True)
     refused = one.ask(check_request(token=mint(), headers={"mcp-session-id": "s1"}))
     assert (refused.status, refused.reason, refused.headers["retry-after"]) == (503, "deadline_exceeded", "5")
     assert "too many checks are waiting" in one.watching.seen[-1].detail
@@ -165,8 +165,8 @@ def test_without_a_free_seat_a_session_is_not_taken_for_nobodys(loop: IoLoop) ->
 
 def test_checks_that_wait_do_not_stop_warm_ones(loop: IoLoop) -> None:
     supply = KeyResolver(go=asyncio.Event())
-    cold = bench(loop, seats=2, keys=False, supply=supply)
-    warm = bench(loop, seats=2)
+    cold = bench(loop, slots=2, keys=False, supply=supply)
+    warm = bench(loop, slots=2)
     with ThreadPoolExecutor(3) as threads:
         waiting = [threads.submit(cold.ask, check_request(token=mint(jti=jti))) for jti in ("1", "2")]
         eventually(lambda: len(supply.needs) == 2, "both wait")
@@ -179,7 +179,7 @@ def test_checks_that_wait_do_not_stop_warm_ones(loop: IoLoop) -> None:
 def test_looking_at_all_objects_takes_nothing_from_checks_that_wait(loop: IoLoop) -> None:
     """Nor adds to them: what is revoked meanwhile is refused, and another policy counts for later ones only."""
     supply = KeyResolver(go=asyncio.Event())
-    one = bench(loop, seats=2, keys=False, supply=supply)
+    one = bench(loop, slots=2, keys=False, supply=supply)
     good, bad = check_request(token=mint(jti="good")), check_request(token=mint(jti="bad"))
     try:
         with ThreadPoolExecutor(2) as threads:
@@ -222,7 +222,7 @@ def crowd(one: Bench, data: bytes, gate: asyncio.Event, loop: IoLoop) -> list[Se
     """Ask so many times at once; the gate opens when as many checks as can have come to wait."""
     with ThreadPoolExecutor(CROWD) as threads:
         asked = [threads.submit(one.ask, data) for _ in range(CROWD)]
-        eventually(lambda: len(one.supply.needs) > 0 and one.seats.taken == CROWD, "all wait")
+        eventually(lambda: len(one.supply.needs) > 0 and one.slots.taken == CROWD, "all wait")
         loop.submit(_set(gate))
         return [each.result(20) for each in asked]
 
@@ -239,7 +239,7 @@ def test_of_a_hundred_checks_with_the_same_new_token_one_finds_out(
 
     monkeypatch.setattr(authentication, "verify_signature", counting)
     gate = asyncio.Event()
-    one = bench(loop, seats=CROWD, keys=shared, supply=KeyResolver(go=gate), shared=shared)
+    one = bench(loop, slots=CROWD, keys=shared, supply=KeyResolver(go=gate), shared=shared)
     answers = crowd(one, GOOD, gate, loop)
     assert all(answer.allowed for answer in answers)
     assert kinds(one.supply.needs) == (["NeedStored", "NeedStored"] if shared else ["NeedKeys"])
@@ -248,7 +248,7 @@ def test_of_a_hundred_checks_with_the_same_new_token_one_finds_out(
 
 def test_a_token_refused_to_the_first_of_a_hundred_is_refused_to_all(loop: IoLoop) -> None:
     gate = asyncio.Event()
-    one = bench(loop, seats=CROWD, keys=False, supply=KeyResolver(go=gate))
+    one = bench(loop, slots=CROWD, keys=False, supply=KeyResolver(go=gate))
     answers = crowd(one, check_request(token=mint(owner="rival")), gate, loop)
     assert {answer.reason for answer in answers} == {Reason.TOKEN_ORGANIZATION}
     assert sorted(answer.metadata["cache"] for answer in answers) == ["memory"] * (CROWD - 1) + ["none"]
@@ -256,7 +256,7 @@ def test_a_token_refused_to_the_first_of_a_hundred_is_refused_to_all(loop: IoLoo
 
 def test_those_who_wait_go_on_by_themselves_when_the_first_fails(loop: IoLoop) -> None:
     gate = asyncio.Event()
-    one = bench(loop, seats=CROWD, keys=False, supply=KeyResolver(go=gate, fails=True))
+    one = bench(loop, slots=CROWD, keys=False, supply=KeyResolver(go=gate, fails=True))
     memory_key = (one.world.policy.revision, "weather", digest_of(mint()))
     answers = crowd(one, GOOD, gate, loop)
     assert {answer.reason for answer in answers} == {Reason.INTERNAL_ERROR}
@@ -269,7 +269,7 @@ def test_those_who_wait_go_on_by_themselves_when_the_first_fails(loop: IoLoop) -
 
 def test_without_a_seat_to_wait_in_a_check_does_the_work_itself(loop: IoLoop) -> None:
     gate = asyncio.Event()
-    one = bench(loop, seats=1, supply=KeyResolver(go=gate), shared=True)
+    one = bench(loop, slots=1, supply=KeyResolver(go=gate), shared=True)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(one.ask, GOOD)
         eventually(lambda: len(one.supply.needs) == 1, "the first waits for the store")
@@ -280,7 +280,7 @@ def test_without_a_seat_to_wait_in_a_check_does_the_work_itself(loop: IoLoop) ->
 
 def test_who_waited_for_another_beyond_its_deadline_is_told_so(loop: IoLoop) -> None:
     gate = asyncio.Event()
-    one = bench(loop, seats=2, supply=KeyResolver(go=gate), shared=True)
+    one = bench(loop, slots=2, supply=KeyResolver(go=gate), shared=True)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(one.ask, GOOD)
         eventually(lambda: len(one.supply.needs) == 1, "the first waits for the store")

@@ -65,7 +65,7 @@ class Held:
 
 
 def threads_of(one: Bench, threads: CheckThreads) -> Bench:
-    one.shell._seats = threads
+    one.shell._slots = threads
     one.shell._large = large_checks.LargeChecks(threads)
     return one
 
@@ -109,11 +109,11 @@ class TestApart:
         held, one = Held(monkeypatch), bench(loop)
         with ThreadPoolExecutor(3) as pool:
             answers = [pool.submit(one.ask, large(str(number))) for number in range(3)]
-            eventually(lambda: one.seats.taken == 2, "two wait for their turn")
+            eventually(lambda: one.slots.taken == 2, "two wait for their turn")
             for _ in answers:
                 held.go.release()
             assert all(answer.result(TIMEOUT_S).allowed for answer in answers)
-        assert (held.most, one.seats.taken) == (1, 0)
+        assert (held.most, one.slots.taken) == (1, 0)
 
     def test_one_that_waits_for_keys_lets_others_compute(self, loop: IoLoop) -> None:
         supply = KeyResolver(go=asyncio.Event())
@@ -173,7 +173,7 @@ class TestBounds:
         held, one = Held(monkeypatch), bench(loop)
         with ThreadPoolExecutor(2) as pool:
             answers = [pool.submit(one.ask, large(str(number))) for number in range(2)]
-            eventually(lambda: one.seats.taken == 1, "one waits for its turn")
+            eventually(lambda: one.slots.taken == 1, "one waits for its turn")
             refused = one.ask(large("third"))
             assert (refused.status, refused.reason) == (503, Reason.DEADLINE_EXCEEDED)
             assert one.ask(SMALL).allowed
@@ -184,11 +184,11 @@ class TestBounds:
         assert one.ask(large("later")).allowed
         assert "too many checks with large bodies" in one.watching.seen[0].detail
 
-    @pytest.mark.parametrize("seats", [0, 4], ids=["no seat", "no time"])
+    @pytest.mark.parametrize("slots", [0, 4], ids=["no seat", "no time"])
     def test_one_whose_turn_does_not_come_is_refused(
-        self, loop: IoLoop, monkeypatch: pytest.MonkeyPatch, seats: int
+        self, loop: IoLoop, monkeypatch: pytest.MonkeyPatch, slots: int
     ) -> None:
-        held, one = Held(monkeypatch), bench(loop, seats=seats)
+        held, one = Held(monkeypatch), bench(loop, slots=slots)
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(one.ask, large("first"))
             assert held.begun.acquire(timeout=TIMEOUT_S)

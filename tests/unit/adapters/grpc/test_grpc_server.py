@@ -178,7 +178,7 @@ class TestWaiting:
             assert go_on.wait(TIMEOUT_S)
             return b"x"
 
-        with serving(answer, threads=CheckThreads(threads=1, seats=0)) as server, channel(server.address) as opened:
+        with serving(answer, threads=CheckThreads(threads=1, slots=0)) as server, channel(server.address) as opened:
             stub = opened.unary_unary(CHECK_PATH)
             first = stub.future(b"first", timeout=TIMEOUT_S)
             assert reached.wait(TIMEOUT_S)
@@ -203,7 +203,7 @@ class TestWaiting:
             return b"answer %d" % number
 
         with (
-            serving(answer, threads=CheckThreads(threads=len(go_on), seats=0)) as server,
+            serving(answer, threads=CheckThreads(threads=len(go_on), slots=0)) as server,
             channel(server.address) as one,
             channel(server.address) as two,
         ):
@@ -231,32 +231,32 @@ class TestWaiting:
             assert call(opened, b"again") == b"again"
 
     def test_checks_that_wait_in_all_seats_do_not_keep_warm_ones_from_being_answered(self) -> None:
-        threads, gate, seats = CheckThreads(threads=2, seats=5), Gate(), []
+        threads, gate, slots = CheckThreads(threads=2, slots=5), Gate(), []
 
         def answer(request: bytes, _: Call) -> Begun:
             return in_a_seat if request == b"cold" else b"warm"
 
         def in_a_seat() -> bytes:
-            if not threads.take_seat():
+            if not threads.take_slot():
                 return b"no seat"
             try:
                 return gate.wait(b"cold")
             finally:
-                threads.leave_seat()
+                threads.leave_slot()
 
         with serving(answer, threads=threads) as server, channel(server.address) as opened:
             stub = opened.unary_unary(CHECK_PATH)
-            seats = [stub.future(b"cold", timeout=TIMEOUT_S) for _ in range(5)]
-            for _ in seats:
+            slots = [stub.future(b"cold", timeout=TIMEOUT_S) for _ in range(5)]
+            for _ in slots:
                 assert gate.reached.acquire(timeout=TIMEOUT_S)
             assert {call(opened, b"warm") for _ in range(20)} == {b"warm"}
             assert call(opened, b"cold") == b"no seat"
             gate.open.set()
-            assert [cold.result(TIMEOUT_S) for cold in seats] == [b"cold"] * 5
+            assert [cold.result(TIMEOUT_S) for cold in slots] == [b"cold"] * 5
 
     def test_health_is_answered_while_every_thread_is_busy(self) -> None:
         gate = Gate()
-        with serving(gate, threads=CheckThreads(threads=1, seats=0)) as server, channel(server.address) as opened:
+        with serving(gate, threads=CheckThreads(threads=1, slots=0)) as server, channel(server.address) as opened:
             busy = [opened.unary_unary(CHECK_PATH).future(b"x", timeout=TIMEOUT_S) for _ in range(3)]
             assert gate.reached.acquire(timeout=TIMEOUT_S)
             assert call(opened, b"", path=HEALTH_PATH) == SERVING
@@ -284,7 +284,7 @@ class TestHealth:
             assert call(opened, b"", path=HEALTH_PATH) == SERVING
 
     def test_watchers_are_told_at_once_and_hold_no_thread_that_answers_checks(self) -> None:
-        with serving(echo, threads=CheckThreads(threads=1, seats=0)) as server, channel(server.address) as opened:
+        with serving(echo, threads=CheckThreads(threads=1, slots=0)) as server, channel(server.address) as opened:
             watches = [opened.unary_stream(WATCH_PATH)(b"", timeout=TIMEOUT_S) for _ in range(10)]
             assert [next(watch) for watch in watches] == [SERVING] * 10
             assert call(opened, b"x") == b"answer to x"

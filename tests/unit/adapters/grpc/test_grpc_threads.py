@@ -1,4 +1,4 @@
-"""Threads and seats. Where the order depends on how long tasks have stood in line, the clock is set by hand."""
+"""Threads and slots. Where the order depends on how long tasks have stood in line, the clock is set by hand."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ WAIT_S = 20.0
 
 @pytest.fixture
 def pool() -> Iterator[CheckThreads]:
-    made = CheckThreads(threads=2, seats=3)
+    made = CheckThreads(threads=2, slots=3)
     yield made
     made.close()
 
@@ -32,11 +32,11 @@ class Occupied:
 
         def occupy() -> None:
             if seated:
-                assert pool.take_seat()
+                assert pool.take_slot()
             arrived.wait(WAIT_S)
             self._go.wait(WAIT_S)
             if seated:
-                pool.leave_seat()
+                pool.leave_slot()
             self._left.wait(WAIT_S)
 
         for _ in range(count):
@@ -119,7 +119,7 @@ class TestSeats:
         asked = threading.Event()
 
         def ask() -> None:
-            answers.append(pool.take_seat())
+            answers.append(pool.take_slot())
             asked.set()
 
         pool.submit(ask)
@@ -158,7 +158,7 @@ class TestOrder:
 
     @pytest.fixture
     def single(self) -> Iterator[CheckThreads]:
-        made = CheckThreads(threads=1, seats=0)
+        made = CheckThreads(threads=1, slots=0)
         yield made
         made.close()
 
@@ -205,14 +205,14 @@ class TestOrder:
         assert self.order(single, now, [0.6, 0.5, 0.4, 0.3], wanted=True) == [0.6, 0.3, 0.5, 0.4]
 
 
-@pytest.mark.parametrize(("threads", "seats"), [(0, 1), (1, -1)])
-def test_senseless_numbers_are_refused(threads: int, seats: int) -> None:
+@pytest.mark.parametrize(("threads", "slots"), [(0, 1), (1, -1)])
+def test_senseless_numbers_are_refused(threads: int, slots: int) -> None:
     with pytest.raises(ValueError, match="at least one thread"):
-        CheckThreads(threads=threads, seats=seats)
+        CheckThreads(threads=threads, slots=slots)
 
 
 def test_threads_end_when_closed() -> None:
-    pool = CheckThreads(threads=2, seats=2)
+    pool = CheckThreads(threads=2, slots=2)
     Occupied(pool, 2, seated=True).release()
     assert done(pool, 10).wait(WAIT_S)
     mine = [thread for thread in threading.enumerate() if thread.name == "extauthz-check"]

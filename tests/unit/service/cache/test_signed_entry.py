@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extauthz.service.cache.signed_entry import MAX_SEALED_BYTES, MIN_SECRET_BYTES, Signer, framed_digest
+from extauthz.service.cache.signed_entry import MAX_ENTRY_BYTES, MIN_SECRET_BYTES, Signer, framed_digest
 
 OLD = b"o" * 32
 NEW = b"n" * 32
@@ -91,11 +91,9 @@ def test_an_entry_sealed_with_another_secret_does_not_open() -> None:
 
 def test_an_oversized_entry_does_not_open_even_when_genuine() -> None:
     signer = Signer([OLD])
-    at_the_limit = signer.sign("decision", "k", b"x" * (MAX_SEALED_BYTES - 41), UNTIL)
+    at_the_limit = signer.sign("decision", "k", b"x" * (MAX_ENTRY_BYTES - 41), UNTIL)
     assert signer.open("decision", "k", at_the_limit, NOW) is not None
-    assert (
-        signer.open("decision", "k", signer.sign("decision", "k", b"x" * (MAX_SEALED_BYTES - 40), UNTIL), NOW) is None
-    )
+    assert signer.open("decision", "k", signer.sign("decision", "k", b"x" * (MAX_ENTRY_BYTES - 40), UNTIL), NOW) is None
 
 
 @given(st.binary(max_size=200))

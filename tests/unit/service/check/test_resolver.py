@@ -84,8 +84,8 @@ class Bench:
             clock=clock,
         )
 
-    async def supply(self, need: Need) -> Answer:
-        return await self.need_resolver.supply(need)
+    async def resolve(self, need: Need) -> Answer:
+        return await self.need_resolver.resolve(need)
 
     @property
     def results(self) -> list[tuple[CacheKind, CacheResult]]:
@@ -99,7 +99,7 @@ def sealed(key: str, payload: bytes = b"p") -> bytes:
 
 def test_keys_come_from_the_key_service() -> None:
     async def main(clock: Clock) -> None:
-        assert isinstance(await Bench(clock).supply(NeedKeys(issuer=ISSUER, cause=KeysCause.NONE_HELD)), KeySet)
+        assert isinstance(await Bench(clock).resolve(NeedKeys(issuer=ISSUER, cause=KeysCause.NONE_HELD)), KeySet)
 
     in_virtual_time(main)
 
@@ -111,9 +111,9 @@ KINDS = [("decision:1", CacheKind.DECISION), ("token:1", CacheKind.TOKEN)]
 def test_an_entry_is_written_then_found_by_its_key(key: str, kind: CacheKind) -> None:
     async def main(clock: Clock) -> None:
         bench = Bench(clock, store=MemoryStore(clock=clock))
-        assert await bench.supply(NeedStored(key=key)) is None
+        assert await bench.resolve(NeedStored(key=key)) is None
         await bench.need_resolver.write(Write(key=key, value=sealed(key), ttl_s=60))
-        assert await bench.supply(NeedStored(key=key)) == sealed(key)
+        assert await bench.resolve(NeedStored(key=key)) == sealed(key)
         assert bench.results == [(kind, CacheResult.MISS), (kind, CacheResult.HIT)]
 
     in_virtual_time(main)
@@ -125,7 +125,7 @@ def test_an_entry_that_is_not_ours_is_a_miss_and_reported_as_invalid(value: byte
         store = MemoryStore(clock=clock)
         await store.put("decision:1", value, 60)
         bench = Bench(clock, store=store)
-        assert await bench.supply(NeedStored(key="decision:1")) is None
+        assert await bench.resolve(NeedStored(key="decision:1")) is None
         assert bench.results == [(CacheKind.DECISION, CacheResult.INVALID)]
 
     in_virtual_time(main)
@@ -145,10 +145,10 @@ def test_one_entry_is_looked_up_once_however_many_ask_at_once() -> None:
         await store.put("decision:1", sealed("decision:1"), 60)
         bench = Bench(clock, store=store)
         needs = [NeedStored(key=key) for key in ("decision:1", "decision:2") * 50]
-        answers = await asyncio.gather(*(bench.supply(need) for need in needs))
+        answers = await asyncio.gather(*(bench.resolve(need) for need in needs))
         assert answers == [sealed("decision:1"), None] * 50
         assert sorted(store.asked) == ["decision:1", "decision:2"]
-        await bench.supply(needs[0])
+        await bench.resolve(needs[0])
         assert len(store.asked) == 3  # nothing is remembered here
 
     in_virtual_time(main)
@@ -160,7 +160,7 @@ def test_an_entry_past_its_time_that_an_attacker_kept_is_a_miss() -> None:
         await store.put("decision:1", sealed("decision:1"), 1000)
         bench = Bench(clock, store=store)
         await asyncio.sleep(60)
-        assert await bench.supply(NeedStored(key="decision:1")) is None
+        assert await bench.resolve(NeedStored(key="decision:1")) is None
 
     in_virtual_time(main)
 
@@ -169,8 +169,8 @@ def test_a_store_that_is_away_is_told_apart_from_one_that_has_nothing() -> None:
     async def main(clock: Clock) -> None:
         bench = Bench(clock, store=Away())
         binding = NeedBinding(key="binding:1", value=sealed("binding:1"), ttl_s=60)
-        assert await bench.supply(NeedStored(key="decision:1")) == EntryUnavailable("decision:1")
-        assert await bench.supply(binding) == EntryUnavailable("binding:1")
+        assert await bench.resolve(NeedStored(key="decision:1")) == EntryUnavailable("decision:1")
+        assert await bench.resolve(binding) == EntryUnavailable("binding:1")
         await bench.need_resolver.write(Write(key="decision:1", value=b"v", ttl_s=60))
         assert bench.results == [
             (CacheKind.DECISION, CacheResult.UNAVAILABLE),
@@ -187,9 +187,9 @@ def test_without_a_store_or_a_secret_nothing_is_shared(missing: str) -> None:
         store = None if missing == "store" else MemoryStore(clock=clock)
         bench = Bench(clock, store=store, signer=None if missing == "sealer" else SEALER)
         await bench.need_resolver.write(Write(key="decision:1", value=sealed("decision:1"), ttl_s=60))
-        assert await bench.supply(NeedStored(key="decision:1")) is None
+        assert await bench.resolve(NeedStored(key="decision:1")) is None
         binding = NeedBinding(key="binding:1", value=sealed("binding:1"), ttl_s=60)
-        assert isinstance(await bench.supply(binding), EntryUnavailable)
+        assert isinstance(await bench.resolve(binding), EntryUnavailable)
         assert bench.results == []
 
     in_virtual_time(main)
@@ -199,8 +199,8 @@ def test_a_binding_belongs_to_whoever_came_first() -> None:
     async def main(clock: Clock) -> None:
         bench = Bench(clock, store=MemoryStore(clock=clock))
         first, second = sealed("binding:1", b"alice"), sealed("binding:1", b"mallory")
-        assert await bench.supply(NeedBinding(key="binding:1", value=first, ttl_s=60)) == first
-        assert await bench.supply(NeedBinding(key="binding:1", value=second, ttl_s=60)) == first
+        assert await bench.resolve(NeedBinding(key="binding:1", value=first, ttl_s=60)) == first
+        assert await bench.resolve(NeedBinding(key="binding:1", value=second, ttl_s=60)) == first
         assert bench.results == [(CacheKind.SESSION, CacheResult.MISS), (CacheKind.SESSION, CacheResult.HIT)]
 
     in_virtual_time(main)
@@ -212,7 +212,7 @@ def test_behind_a_forged_binding_nobody_can_tell_whose_the_session_is() -> None:
         await store.put("binding:1", b"mallory", 60)
         bench = Bench(clock, store=store)
         binding = NeedBinding(key="binding:1", value=sealed("binding:1"), ttl_s=60)
-        assert isinstance(await bench.supply(binding), EntryUnavailable)
+        assert isinstance(await bench.resolve(binding), EntryUnavailable)
         assert bench.results == [(CacheKind.SESSION, CacheResult.INVALID)]
 
     in_virtual_time(main)
@@ -223,10 +223,10 @@ def test_one_token_is_introspected_once_however_many_ask_at_once() -> None:
         introspector = ScriptedIntrospector()
         bench = Bench(clock, introspector=introspector)
         needs = [NeedIntrospection(issuer=ISSUER, token=token) for token in ("good", "revoked") * 50]
-        answers = await asyncio.gather(*(bench.supply(need) for need in needs))
+        answers = await asyncio.gather(*(bench.resolve(need) for need in needs))
         assert answers == [Introspected.ACTIVE, Introspected.INACTIVE] * 50
         assert sorted(introspector.asked) == ["good", "revoked"]
-        await bench.supply(needs[0])
+        await bench.resolve(needs[0])
         assert len(introspector.asked) == 3  # its result is not remembered here
 
     in_virtual_time(main)
@@ -237,7 +237,7 @@ def test_one_token_is_introspected_at_each_issuer_that_is_to_be_asked() -> None:
         introspector = ScriptedIntrospector()
         bench = Bench(clock, introspector=introspector)
         other = issuer(name="other", issuer="https://other.test")
-        await asyncio.gather(*(bench.supply(NeedIntrospection(issuer=each, token="t")) for each in (ISSUER, other)))
+        await asyncio.gather(*(bench.resolve(NeedIntrospection(issuer=each, token="t")) for each in (ISSUER, other)))
         assert introspector.asked == ["t", "t"]
 
     in_virtual_time(main)
@@ -246,7 +246,7 @@ def test_one_token_is_introspected_at_each_issuer_that_is_to_be_asked() -> None:
 def test_without_an_introspector_introspection_is_unavailable() -> None:
     async def main(clock: Clock) -> None:
         need = NeedIntrospection(issuer=ISSUER, token="t")
-        assert await Bench(clock).supply(need) is Introspected.UNAVAILABLE
+        assert await Bench(clock).resolve(need) is Introspected.UNAVAILABLE
 
     in_virtual_time(main)
 
@@ -254,7 +254,7 @@ def test_without_an_introspector_introspection_is_unavailable() -> None:
 def test_closing_ends_introspections_that_are_under_way() -> None:
     async def main(clock: Clock) -> None:
         bench = Bench(clock, introspector=ScriptedIntrospector())
-        asking = asyncio.ensure_future(bench.supply(NeedIntrospection(issuer=ISSUER, token="t")))
+        asking = asyncio.ensure_future(bench.resolve(NeedIntrospection(issuer=ISSUER, token="t")))
         await asyncio.sleep(0.01)
         await bench.need_resolver.close()
         with pytest.raises(asyncio.CancelledError):

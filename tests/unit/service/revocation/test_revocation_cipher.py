@@ -5,7 +5,7 @@ import os
 import pytest
 
 from extauthz.pdp.revocation.revocation import pack
-from extauthz.service.revocation.revocation_cipher import MAX_SEALED_BYTES, RevocationCipher
+from extauthz.service.revocation.revocation_cipher import MAX_ENTRY_BYTES, RevocationCipher
 from tests.support.revocations import revocation
 from tests.support.tokens import SUBJECT
 
@@ -54,7 +54,7 @@ def test_a_part_opens_nothing(length: int) -> None:
 
 
 def test_a_huge_text_is_not_looked_at() -> None:
-    assert cipher().open(KEY, b"\x01" * (MAX_SEALED_BYTES + 1)) is None
+    assert cipher().open(KEY, b"\x01" * (MAX_ENTRY_BYTES + 1)) is None
 
 
 @pytest.mark.parametrize("secrets", [(), (b"short",), (ONE, b"short")])

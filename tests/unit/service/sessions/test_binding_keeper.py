@@ -193,7 +193,7 @@ def test_who_takes_a_session_while_bindings_are_put_back_does_not_keep_it() -> N
             two.knows(last, MALLORY)
             theirs = two.bindings.get(last, clock())
             assert theirs is not None
-            await store.put(last, theirs.sealed(SEALER), TTL_S)
+            await store.put(last, theirs.signed(SEALER), TTL_S)
 
         store.meanwhile = taken
         await one.keeper.step()

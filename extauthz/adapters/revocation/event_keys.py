@@ -9,25 +9,25 @@ EVENT_WAIT_S: Final = 3.0
 """For the keys that an event needs: a connection to the admin port lasts for little longer."""
 
 
-class Supplies(Protocol):
-    """`service.supply.Supplier`, as far as it is used here."""
+class Resolves(Protocol):
+    """`service.check.resolver.NeedResolver`, as far as it is used here."""
 
-    async def supply(self, need: Need) -> Answer:
+    async def resolve(self, need: Need) -> Answer:
         """The answer to a need."""
         ...
 
 
 class EventKeyResolver:
-    """`service.events.Supply`: waits for `wait_s` at most."""
+    """`service.revocation.events.KeyResolver`: waits for `wait_s` at most."""
 
-    def __init__(self, loop: IoLoop, need_resolver: Supplies, *, wait_s: float = EVENT_WAIT_S) -> None:
+    def __init__(self, loop: IoLoop, need_resolver: Resolves, *, wait_s: float = EVENT_WAIT_S) -> None:
         self._loop = loop
-        self._supplier = need_resolver
+        self._need_resolver = need_resolver
         self._wait_s = wait_s
 
     def __call__(self, need: Need) -> Answer:
         """The answer to a need; that keys cannot be had, when they do not come in time."""
-        work = self._loop.submit(self._supplier.supply(need))
+        work = self._loop.submit(self._need_resolver.resolve(need))
         try:
             return work.result(self._wait_s)
         except TimeoutError:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from extauthz.adapters.io_loop import IoLoop
-from extauthz.adapters.revocation.event_supply import EventKeyResolver
+from extauthz.adapters.revocation.event_keys import EventKeyResolver
 from extauthz.service.needs import Answer, KeysCause, KeysUnavailable, Need, NeedKeys
 from tests.support.world import CASDOOR, key_set
 
@@ -18,7 +18,7 @@ class NeedResolver:
         self.hangs = hangs
         self.cancelled = asyncio.Event()
 
-    async def supply(self, need: Need) -> Answer:
+    async def resolve(self, need: Need) -> Answer:
         assert need is NEED
         if self.hangs:
             try:
