@@ -1,6 +1,7 @@
 """What a check has found so far, and the answer that can be made of it at any step."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from extauthz.pdp.answer.caller import Caller
 from extauthz.pdp.answer.verdict import Verdict, forward, preflight, refuse
@@ -15,6 +16,8 @@ from extauthz.service.details import CacheUse
 from extauthz.service.needs import Write
 from extauthz.service.sessions.session_use import SessionUse
 
+_NO_REQUEST: Final = HttpRequest(method="", scheme="", authority="", path="", headers={})
+
 
 class AnswerBuilder:
     """Filled in by the steps. `caller` is set once its token is accepted, and nothing of the body is told before."""
@@ -24,7 +27,7 @@ class AnswerBuilder:
     def __init__(self, decision_id: str, policy: Policy) -> None:
         self._decision_id = decision_id
         self._policy = policy
-        self.request = HttpRequest(method="", scheme="", authority="", path="", headers={})
+        self.request = _NO_REQUEST
         self.resource: Resource | None = None
         self.caller: Caller | None = None
         self.operation: Operation | Unreadable | None = None
