@@ -64,13 +64,18 @@ def decode(data: bytes) -> HttpRequest:
         scheme=http.scheme,
         authority=http.host,
         path=http.path,
-        headers=_joined(http.header_map) if in_map else dict(http.headers),
+        headers=_joined(http.header_map) if in_map else _plain(http.headers),
         body=body,
         body_form=BodyForm.RAW if raw or not body else BodyForm.TEXT,
         body_size=http.size,
         route_resource=attributes.context_extensions.get(RESOURCE_EXTENSION, ""),
         mcp_metadata=_mcp_metadata(attributes),
     )
+
+
+def _plain(headers: Mapping[str, str]) -> Mapping[str, str]:
+    # `dict(headers)` and `items()` of the generated map take a quarter longer, for every check.
+    return {name: headers[name] for name in headers}
 
 
 def _joined(lines: wire.HeaderMap) -> Mapping[str, str]:
