@@ -33,7 +33,7 @@ def endpoint_faults(environ: Mapping[str, str], signal: str) -> Iterator[str]:
             usable = False
         if not usable:
             yield (
-                f"{variable} is {quoted(endpoint)}, expected http:// or https:// and a host: write the scheme before "
+                f"{variable} is {_shown(endpoint)}, expected http:// or https:// and a host: write the scheme before "
                 f"the host, as in http://collector:{GRPC_PORT}"
             )
     for name in _FILES:
@@ -52,7 +52,7 @@ def endpoint_hints(environ: Mapping[str, str], signal: str, protocol: str) -> It
     other = {GRPC_PORT: GRPC, HTTP_PORT: HTTP}.get(port or 0, protocol)
     if other != protocol:
         yield (
-            f"{variable} is {quoted(endpoint)}, and {port} is the port of OTLP over {other}, while {protocol} is "
+            f"{variable} is {_shown(endpoint)}, and {port} is the port of OTLP over {other}, while {protocol} is "
             f"spoken: set OTEL_EXPORTER_OTLP_PROTOCOL={other}, or another port"
         )
 
@@ -66,6 +66,13 @@ def propagator_hints(environ: Mapping[str, str]) -> Iterator[str]:
             f"OTEL_PROPAGATORS names {', '.join(map(quoted, unknown))}, only tracecontext is supported: spans follow "
             "`traceparent` headers; have the proxy send them"
         )
+
+
+def _shown(endpoint: str) -> str:
+    """The endpoint without user and password, which a URL can carry."""
+    before, sign, rest = endpoint.rpartition("@")
+    scheme, slashes, _ = before.partition("://")
+    return quoted((f"{scheme}{slashes}" if slashes else "") + "…@" + rest if sign else endpoint)
 
 
 def _setting(environ: Mapping[str, str], signal: str, name: str) -> tuple[str, str]:

@@ -87,3 +87,13 @@ def test_what_will_hardly_work_is_one_line(environ: dict[str, str], hint: str) -
 )
 def test_the_usual_settings_get_no_line(environ: dict[str, str]) -> None:
     assert read_hints(environ, read_plan(environ)) == ()
+
+
+@pytest.mark.parametrize("endpoint", ["user:hunter2@c:4317", "grpc://user:hunter2@c:4317", "a@b:hunter2@c:x"])
+def test_no_password_of_an_endpoint_is_told(endpoint: str) -> None:
+    with pytest.raises(TelemetryFault) as fault:
+        read_plan({ENDPOINT: endpoint})
+    assert "hunter2" not in str(fault.value)
+    assert "@c:" in str(fault.value)
+    environ = {ENDPOINT: "http://user:hunter2@c:4318"}
+    assert "hunter2" not in str(read_hints(environ, read_plan(environ)))
