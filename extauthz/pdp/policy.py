@@ -1,5 +1,6 @@
 """The policy as values: issuers, resources, rules. Built by `config` from a checked file; read by `decide`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,6 +13,10 @@ from extauthz.pdp.uri.uri_pattern import UriPatterns
 
 DEFAULT_LEEWAY_S: Final = 30
 MAX_LEEWAY_S: Final = 60
+
+# Dot segments as URL parsers see them (WHATWG URL: single-dot and double-dot URL path segments), and what some read as
+# a slash.
+_LEAVES_ITS_PATH: Final = re.compile(r"/(?:\.|%2[Ee]){1,2}(?:[/?#]|$)|\\|%2[Ff]|%5[Cc]")
 
 
 class Truth(StrEnum):
@@ -112,10 +117,14 @@ class Issuer:
         """Whether `clients` lets this client in. Everything before the `*` of a pattern compares byte for byte.
 
         A pattern has a whole authority and a slash in front of its `*` (checked when the policy is loaded), so that no
-        host, port or user part of another URL can take the place of the one that it names.
+        host, port or user part of another URL can take the place of the one that it names. Nor does an id match that a
+        URL parser would move out of the path in front of the `*`: client ids must not have dot segments
+        (draft-ietf-oauth-client-id-metadata-document §3), but not every issuer sees to it.
         """
         if not self.clients or client_id in self.clients:
             return True
+        if _LEAVES_ITS_PATH.search(client_id):
+            return False
         return any(client_id.startswith(pattern.removesuffix("*")) for pattern in self.clients if pattern.endswith("*"))
 
 

@@ -42,9 +42,9 @@ def shape_of(loop: Loop) -> Shape:
     """What macro a fold is. Raises `UnknownFormError`."""
     so_far = Name(loop.accumulator)
     match loop.step:
-        case Call("_&&_", (first, condition)) if first == so_far and loop.start == Constant(True):  # noqa: FBT003
+        case Call("_&&_", (first, condition)) if first == so_far and loop.start == Constant(True):  # noqa: FBT003 - a value, no flag
             return Shape(Macro.ALL, condition, None)
-        case Call("_||_", (first, condition)) if first == so_far and loop.start == Constant(False):  # noqa: FBT003
+        case Call("_||_", (first, condition)) if first == so_far and loop.start == Constant(False):  # noqa: FBT003 - a value, no flag
             return Shape(Macro.EXISTS, condition, None)
         case Call("_?_:_", (condition, Call("_+_", (first, Constant(1))), last)) if first == last == so_far:
             return Shape(Macro.EXISTS_ONE, condition, None)

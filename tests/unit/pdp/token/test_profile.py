@@ -438,6 +438,25 @@ def test_clients_that_are_urls_are_matched_by_pattern(client_id: str, accepted: 
     assert by.takes_client(client_id) is accepted
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        *("../b/app.json", "x/../../b/app.json", "..", "./../b", "x/.", ".", "..?x", "..#x"),
+        *("%2e%2e/b", "%2E./b", ".%2e/b", "%2e/b", "..%2fb", "..%2Fb", "x%2f..%2fb", "..%5cb", "..\\b", "x\\..\\b"),
+    ],
+)
+def test_no_client_leaves_the_path_of_its_pattern(rest: str) -> None:
+    """Whoever fetches the document of such an id reads that of another path of the host."""
+    by = Issuer(name="i", issuer="i", jwks_uri="", clients=frozenset({"https://clients.example.com/a/*"}))
+    assert not by.takes_client(f"https://clients.example.com/a/{rest}")
+
+
+@pytest.mark.parametrize("rest", ["", "app.json", "v1.2/app..json", "...", "x/.well-known/y", "caf%C3%A9", "x?y=../z"])
+def test_ordinary_client_urls_match_their_pattern(rest: str) -> None:
+    by = Issuer(name="i", issuer="i", jwks_uri="", clients=frozenset({"https://clients.example.com/a/*"}))
+    assert by.takes_client(f"https://clients.example.com/a/{rest}")
+
+
 def test_profiles_are_those_of_the_policy_file() -> None:
     assert list(PROFILES) == ["casdoor", "rfc9068", "keycloak", "auth0", "stytch", "entra", "okta"]
     assert all(profile.name == name for name, profile in PROFILES.items())
