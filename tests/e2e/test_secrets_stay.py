@@ -129,6 +129,7 @@ def test_the_start_line_tells_what_it_is_connected_to(tmp_path: Path, issuer: Ht
         "EXTAUTHZ_SERVICE_HOST": "10.96.0.1",
     }
     with Served(tmp_path, policy_text(issuer.url), environment=environment) as served:
+        eventually(lambda: " serving on " in served.program.output(), "the start line is written")
         (line,) = [line for line in served.program.output().splitlines() if " serving on " in line]
     for part in (
         f"serving on 127.0.0.1:{served.port} (no TLS)",
